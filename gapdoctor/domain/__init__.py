@@ -1,0 +1,1 @@
+"""Plain frozen records. No torch work, no files, no printing."""
