@@ -1,0 +1,1 @@
+"""One file each: a transform that may have gone wrong between training and inference."""
