@@ -1,0 +1,1 @@
+"""From disk to a Case: config, code, checkpoints, data, recipe and history."""

@@ -1,0 +1,1 @@
+"""How a file packs what it holds, ONE FILE EACH."""

@@ -1,0 +1,1 @@
+"""Where in a file the weights lie, ONE FILE EACH."""

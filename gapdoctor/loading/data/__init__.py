@@ -1,0 +1,1 @@
+"""Data on disk. One file a source; the folder is the list."""

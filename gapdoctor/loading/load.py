@@ -1,0 +1,147 @@
+"""From `gapdoctor.toml` or flags to a Case. Reads as a list of steps.
+
+What is heavy is imported only once the config is known to be good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gapdoctor.domain.recipe import Recipe, RecipeRecord
+from gapdoctor.loading.config import Config, resolve_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gapdoctor.loading.checkpoint import Checkpoint
+    from gapdoctor.loading.models import Loaded
+    from gapdoctor.loading.sections import PreprocessSection, RecipeSection
+    from gapdoctor.loading.splits import Splits
+    from gapdoctor.observe.case import Case, Preprocess
+
+
+def load_case(
+    config: str | Path | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    unsafe_load: bool = False,
+) -> Case:
+    """Load the pair, its data and what is known of its training.
+
+    Parameters
+    ----------
+    config : path, optional
+        The TOML; left out, the `gapdoctor.toml` nearest the checkpoint, else the working
+        directory's.
+    checkpoint : path, optional
+        The student's; beats the TOML's `[student] checkpoint`.
+    settings : mapping of dotted key to value, optional
+        Such as `{"student.args.width": 16}`; beats the TOML. Paths are relative to the working
+        directory.
+    unsafe_load : bool
+        Unpickle checkpoints with all that they call. Only for files of your own.
+
+    Returns
+    -------
+    Case
+        With models on the CPU.
+
+    Raises
+    ------
+    GapDoctorError
+        Naming what is wrong with which file and key, and what to try.
+    """
+    return case_of(resolve_config(config, checkpoint, settings), unsafe_load=unsafe_load)
+
+
+def case_of(config: Config, *, unsafe_load: bool = False) -> Case:
+    """Load what a checked config names (see `load_case`)."""
+    from gapdoctor.corrections._apply import with_corrections
+    from gapdoctor.loading import models, reference, splits
+    from gapdoctor.loading.checkpoint import read_checkpoint
+    from gapdoctor.loading.recipe import recipe_notes, recover_recipe
+    from gapdoctor.observe.case import Case
+
+    own = read_checkpoint(config.student.checkpoint.path, unsafe=unsafe_load)
+    student = models.load_student(config.student, own)
+    factory, larger = models.student_factories(config.student)
+    data = splits.open_splits(config.data)
+    teacher = _teacher(config, own, data, unsafe=unsafe_load)
+    given = config.recipe.recipe
+    recipe, conflicts = merged_recipe(given, recover_recipe(own))
+    advice = [note for note in recipe_notes(own) if not _is_followed(note, given)]
+    groups, augment = config.data.groups, config.recipe.augment
+    case = Case(
+        student=student.model,
+        teacher=teacher.model,
+        train=data.train,
+        heldout=data.heldout,
+        test=data.test,
+        recipe=recipe,
+        preprocess=_preprocess(config.preprocess),
+        groups=None if groups is None else splits.read_groups(groups, data.heldout),
+        classes=data.classes,
+        history=_history(config.recipe, own),
+        student_factory=factory,
+        larger_factory=larger,
+        output_temperature=config.student.output_temperature,
+        augment=None if augment is None else reference.pipeline(augment).call,
+        sample_keys=config.data.sample_keys,
+        records={"student": student.record, "teacher": teacher.record},
+        notes=(*student.notes, *teacher.notes, *data.notes, *advice, *conflicts),
+        where={ref.key: ref.name for ref in config.references},
+    )
+    return with_corrections(case)
+
+
+def _teacher(config: Config, own: Checkpoint, data: Splits, *, unsafe: bool) -> Loaded[Any]:
+    from gapdoctor.domain.diagnosis import ModelRecord
+    from gapdoctor.loading import models
+    from gapdoctor.loading.logits import read_logits
+
+    if config.teacher.logits is None:
+        return models.load_teacher(config.teacher, config.student, own, unsafe=unsafe)
+    stored = read_logits(config.teacher.logits, data)
+    return models.Loaded(stored, ModelRecord(None, stored.sha256, None), ())
+
+
+def merged_recipe(given: Recipe, recovered: RecipeRecord) -> tuple[RecipeRecord, tuple[str, ...]]:
+    """Return the recipe, the config's fields before the recovered ones, and where they disagree."""
+    values, sources, conflicts = {}, {}, []
+    for name in (f.name for f in fields(Recipe)):
+        ours, theirs = getattr(given, name), getattr(recovered.recipe, name)
+        if ours is None and theirs is None:
+            continue
+        values[name] = theirs if ours is None else ours
+        sources[name] = recovered.source(name) if ours is None else "config"
+        if ours is not None and theirs is not None and ours != theirs:
+            conflicts.append(
+                f"[recipe] {name} = {ours} counts; the {recovered.source(name)} says {theirs}."
+            )
+    return RecipeRecord(Recipe(**values), sources), tuple(conflicts)
+
+
+def _is_followed(note: str, given: Recipe) -> bool:
+    """Whether a note asks for a key of the recipe that the config gives."""
+    return any(f"set [recipe] {key}" in note for key in given.known())
+
+
+def _preprocess(section: PreprocessSection) -> Preprocess:
+    from gapdoctor.loading.reference import pipeline
+    from gapdoctor.observe.case import Preprocess
+
+    named = (section.train, section.inference, section.teacher)
+    train, inference, teacher = (None if ref is None else pipeline(ref) for ref in named)
+    return Preprocess(train, inference, teacher, section.corrections)
+
+
+def _history(section: RecipeSection, checkpoint: Checkpoint) -> pd.DataFrame | None:
+    from gapdoctor.loading.history import read_history, recover_history
+
+    if section.history is not None:
+        return read_history(section.history.path)
+    return recover_history(checkpoint)
