@@ -1,0 +1,1 @@
+"""The only training loop: losses, schedules, optimizers, cached teacher outputs."""

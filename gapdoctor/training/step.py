@@ -1,0 +1,143 @@
+"""One step under way: the view of a batch, what the teacher says of it, the gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gapdoctor.domain.recipe import Recipe
+from gapdoctor.errors import GapDoctorError, IncompleteRun
+from gapdoctor.observe.borrow import own_random_state
+from gapdoctor.observe.classes import check_labels, check_same_classes
+from gapdoctor.observe.device import is_out_of_memory
+from gapdoctor.observe.forward import naming_failures
+from gapdoctor.observe.head import logits_in
+from gapdoctor.training.batches import parts_of
+from gapdoctor.training.losses import Terms, composite_loss
+from gapdoctor.training.placement import Placement, fed
+from gapdoctor.training.rows import Batch
+from gapdoctor.training.teacher import TeacherOutputs
+from gapdoctor.training.views import View, Views, mixed
+
+T = TypeVar("T")
+
+
+@dataclass
+class Gradients:
+    """Makes the gradients of one batch, whole or in parts where memory is short."""
+
+    student: nn.Module
+    teacher: TeacherOutputs | None
+    recipe: Recipe
+    views: Views
+    place: Placement
+    part_rows: int
+    """Rows that go through the student at once."""
+
+    def of(self, batch: Batch, stream: int) -> list[float]:
+        """Put a batch's gradients into the student; return its mean losses.
+
+        Parameters
+        ----------
+        batch : Batch
+            Train rows.
+        stream : int
+            Seed of the view.
+
+        Returns
+        -------
+        list of float
+            Composite loss, task loss and, with a teacher, distillation loss. Where one is not
+            finite the gradients are not to be used.
+        """
+        view = self._view(batch, stream)
+        taught = self._within_memory(lambda: self._taught(batch, view))
+        return self._within_memory(lambda: self._summed(view, taught))
+
+    def ask_teacher(self) -> None:
+        """Let the teacher say what it says of all rows, in one pass."""
+        teacher = self.teacher
+        if teacher is not None:
+            self._within_memory(lambda: teacher.ask_all(self.part_rows))
+
+    def _view(self, batch: Batch, stream: int) -> View:
+        if not self.views.change:
+            return View(batch.index, self.place.laid_out(batch.inputs), batch.labels)
+        if batch.teacher_inputs is not None and self.teacher is not None:
+            raise GapDoctorError(
+                "preprocess.teacher: with a pipeline of its own the teacher cannot share an "
+                "augmented view with the student",
+                "train without augmentation, or feed the teacher by the train pipeline",
+            )
+        with own_random_state(stream):
+            inputs = self.views.of(batch.inputs)
+        view = View(batch.index, self.place.laid_out(inputs), batch.labels)
+        if self.views.mixup:
+            return mixed(view, self.views.mixup, np.random.default_rng(stream))
+        return view
+
+    def _taught(self, batch: Batch, view: View) -> torch.Tensor | None:
+        if self.teacher is None:
+            return None
+        if self.views.change:
+            return self.teacher.of_view(view.inputs, self.part_rows)
+        return self.teacher.of_rows(batch, self.part_rows)
+
+    def _summed(self, view: View, taught: torch.Tensor | None) -> list[float]:
+        self.student.train()
+        self.student.zero_grad(set_to_none=True)
+        values: list[float] = []
+        for part in parts_of(len(view.index), self.part_rows):
+            terms = self._terms(view.part(part), None if taught is None else taught[part])
+            share = (part.stop - part.start) / len(view.index)
+            with naming_failures("student", view.inputs[part], "backward pass"):
+                torch.autograd.backward(share * terms.total)
+            found = [share * float(term.detach()) for term in terms if term is not None]
+            values = [a + b for a, b in zip(values or [0.0] * len(found), found, strict=True)]
+        return values
+
+    def _terms(self, view: View, taught: torch.Tensor | None) -> Terms:
+        inputs = fed(view.inputs, self.student, self.place.device)
+        with naming_failures("student", inputs), self._precision():
+            logits = logits_in(self.student(inputs), "student", len(inputs))
+        labels = view.labels.cpu().numpy()
+        check_labels(labels, view.index, logits.shape[1], "student", "train")
+        if taught is not None:
+            check_same_classes(logits.shape[1], taught.shape[1])
+            taught = taught.to(logits.device)
+        targets = view.targets(logits.shape[1]).to(logits.device)
+        return composite_loss(logits.float(), targets, taught, self.recipe)
+
+    # -- what may go wrong -------------------------------------------------------------------
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.place.mixed:
+            return torch.autocast(self.place.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _within_memory(self, call: Callable[[], T]) -> T:
+        """Call, with fewer rows at once each time that memory runs out."""
+        while True:
+            try:
+                return call()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.part_rows <= self._fewest_rows():
+                    raise IncompleteRun(
+                        f"student: memory ran out on a batch of {self.part_rows} rows",
+                        "use --device cpu, or a machine with more memory",
+                    ) from error
+            # outside the except block: its traceback would keep the tensors alive
+            self.part_rows = max(self._fewest_rows(), self.part_rows // 2)
+
+    def _fewest_rows(self) -> int:
+        """BatchNorm cannot work on a single row."""
+        return 2 if any(isinstance(m, _BatchNorm) for m in self.student.modules()) else 1
