@@ -1,0 +1,72 @@
+"""How sure: log-odds of the strongest claim a topic, summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gapdoctor.domain.causes import Cause
+from gapdoctor.domain.findings import Claim, Interval
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Named numbers of the weighing."""
+
+    prior: float = -2.0
+    """Log-odds of a cause before anything was asked (seven causes, one or two at a time)."""
+    left_clear: float = 1.0
+    """Log-odds where what is left of the cause's side is above h with its whole interval."""
+    left_some: float = 0.0
+    """Log-odds where it is above 0 with its whole interval and may exceed h."""
+    left_none: float = -4.0
+    """Log-odds where its interval reaches down to 0 or stays below h: there is nothing to
+    explain."""
+    ceiling: float = 0.97
+    """No confidence is printed above this: what was not asked may still be the cause."""
+
+
+def strongest(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the strongest claim of each topic (largest |strength|), by topic.
+
+    Probes that look at the same thing must not count twice.
+    """
+    best: dict[str, Claim] = {}
+    for claim in sorted(claims, key=lambda c: (c.topic, -abs(c.strength), c.summary)):
+        best.setdefault(claim.topic, claim)
+    return [best[topic] for topic in sorted(best)]
+
+
+def valid(claims: Sequence[Claim], present: frozenset[Cause]) -> list[Claim]:
+    """Return the claims that the presence of other causes does not void."""
+    return [c for c in claims if not c.valid_unless & (present - {c.cause})]
+
+
+def confidence(
+    claims: Sequence[Claim], left: Interval | None, limit: float, weights: Weights
+) -> float:
+    """Return P(removing this would lower the student's held-out loss), by summed log-odds.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+        All about one cause, one a topic.
+    left : Interval or None
+        What interventions leave of the cause's side; None for a cause with an intervention of
+        its own, which speaks for itself.
+    limit : float
+        h in nats.
+    weights : Weights
+        Named numbers.
+    """
+    odds = weights.prior + sum(c.strength for c in claims)
+    if left is not None:
+        odds += (
+            weights.left_clear
+            if left.low > limit
+            else weights.left_some
+            if left.low > 0 and left.high >= limit
+            else weights.left_none
+        )
+    return min(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds)))), weights.ceiling)
