@@ -1,0 +1,1 @@
+"""One file a format; the folder is the list."""
