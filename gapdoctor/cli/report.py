@@ -1,0 +1,118 @@
+"""`gapdoctor report`: a stored diagnosis, rendered again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gapdoctor.cli.console import say
+from gapdoctor.cli.options import Format
+from gapdoctor.errors import GapDoctorError, OutputError
+
+
+def report(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER|JSON", help="What diagnose wrote: its folder, or its diagnosis.json."
+        ),
+    ],
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option(
+            "--format",
+            metavar="html|md|json|junit",
+            help="How to render it; repeatable together with --out.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Write report.<ext> there instead of to stdout."
+        ),
+    ] = None,
+) -> None:
+    """Render a stored diagnosis again; nothing is measured anew."""
+    source = find_diagnosis(run)
+    chosen = list(dict.fromkeys(formats or ()))
+    _check_formats(chosen, out)
+    if out is not None:
+        _check_folder(out, source)
+
+    from gapdoctor.files import write_text
+    from gapdoctor.report import file_name, render
+    from gapdoctor.storage import from_json, with_pictures
+
+    stored = from_json(read_text(source), str(source))
+    diagnosis = with_pictures(stored, source.parent)
+    for format_ in chosen:
+        text = render(diagnosis, str(format_))
+        if out is None:
+            say(text.rstrip("\n"))
+        else:
+            write_text(out / file_name(format_), text)
+            say(str(out / file_name(format_)))
+
+
+def find_diagnosis(run: Path) -> Path:
+    """Return the diagnosis.json that `run` is or holds.
+
+    Raises
+    ------
+    GapDoctorError
+        When there is none.
+    """
+    if run.is_dir():
+        if (run / "diagnosis.json").is_file():
+            return run / "diagnosis.json"
+        inner = sorted(run.glob("*.gapdoctor/diagnosis.json"))
+        hint = f"gapdoctor report {inner[0].parent}" if inner else "gapdoctor diagnose writes one"
+        raise GapDoctorError(f"{run}: holds no diagnosis.json", hint)
+    if run.is_file():
+        return run
+    if run.exists():  # a pipe would hang
+        raise GapDoctorError(f"{run}: not a regular file", "name a diagnosis.json or its folder")
+    raise GapDoctorError(f"{run}: no such file or folder", "gapdoctor diagnose writes one")
+
+
+def read_text(file: Path) -> str:
+    """Return the text of `file`.
+
+    Raises
+    ------
+    GapDoctorError
+        When it cannot be read, or is no text.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise GapDoctorError(f"{file}: {reason}", "name a diagnosis.json or its folder") from error
+
+
+def _check_formats(chosen: list[Format], out: Path | None) -> None:
+    if not chosen:
+        raise GapDoctorError("no format was named", "--format html, md, json or junit")
+    if out is None and len(chosen) > 1:
+        raise GapDoctorError("stdout takes one format", "one --format, or a folder with --out")
+
+
+def _check_folder(out: Path, source: Path) -> None:
+    """Refuse a folder with files that gapdoctor did not write, or one where the input would go."""
+    from gapdoctor.report import file_name
+
+    ours = {file_name(format_) for format_ in Format}
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file", "name a folder with --out")
+    if source.resolve() in {(out / name).resolve() for name in ours}:
+        raise OutputError(f"{source}: would be overwritten", "name another folder with --out")
+    if not out.is_dir() or (out / "diagnosis.json").is_file():
+        return
+    strange = sorted(f.name for f in out.iterdir() if f.name not in ours)
+    if strange:
+        raise OutputError(
+            f"{out}: holds {strange[0]}, which gapdoctor did not write",
+            "name a new or an empty folder with --out",
+        )

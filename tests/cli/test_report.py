@@ -1,0 +1,135 @@
+"""`gapdoctor report`: rendering what is stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from gapdoctor.cli import app
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, write_pair) -> Path:
+    """The folder of a diagnosis."""
+    folder: Path = write_pair(tmp_path_factory.mktemp("stored"))
+    assert app.run(["diagnose", "-q", "-c", str(folder / "gapdoctor.toml")]) == 0
+    return folder / "student.gapdoctor"
+
+
+def report(*arguments: object) -> int:
+    return app.run(["report", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(("format_", "file"), [("html", "report.html"), ("md", "report.md")])
+def test_stdout_gets_what_diagnose_wrote(stored, capsys, format_, file):
+    assert report(stored, "--format", format_) == 0
+    assert capsys.readouterr().out.rstrip("\n") == (stored / file).read_text().rstrip("\n")
+
+
+def test_json_comes_back_byte_by_byte(stored, tmp_path, capsys):
+    assert report(stored / "diagnosis.json", "--format", "json", "-o", tmp_path / "out") == 0
+    assert (tmp_path / "out/report.json").read_bytes() == (stored / "diagnosis.json").read_bytes()
+
+
+def test_a_folder_gets_one_file_a_format_and_their_paths_are_told(stored, tmp_path, capsys):
+    out = tmp_path / ("deep/" * 30)
+    formats = [part for f in ("html", "md", "json", "junit") for part in ("--format", f)]
+    assert report(stored, *formats, "-o", out) == 0
+    names = ["report.html", "report.md", "report.json", "report.xml"]
+    assert capsys.readouterr().out.splitlines() == [str(out / name) for name in names]
+    assert sorted(f.name for f in out.iterdir()) == sorted(names)
+    assert ET.parse(out / "report.xml").getroot().tag in {"testsuite", "testsuites"}
+    assert report(stored, "--format", "junit", "-o", out) == 0, "it wrote this folder itself"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "gapdoctor: no format was named\ntry: --format html, md, json or junit\n"),
+        (
+            ["--format", "md", "--format", "html"],
+            "gapdoctor: stdout takes one format\ntry: one --format, or a folder with --out\n",
+        ),
+    ],
+)
+def test_stdout_takes_exactly_one_format(stored, capsys, arguments, told):
+    assert report(stored, *arguments) == 2
+    assert capsys.readouterr() == ("", told)
+
+
+def test_a_format_named_twice_is_written_once(stored, tmp_path, capsys):
+    assert report(stored, "--format", "md", "--format", "md", "-o", tmp_path / "o") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'o' / 'report.md'}\n"
+
+
+def test_a_folder_of_somebody_else_is_refused(stored, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("keep me")
+    assert report(stored, "--format", "md", "-o", tmp_path) == 2
+    assert "holds notes.txt, which gapdoctor did not write" in capsys.readouterr().err
+    assert [f.name for f in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_the_input_is_never_written_to(stored, tmp_path, capsys):
+    mine = tmp_path / "report.json"
+    mine.write_bytes((stored / "diagnosis.json").read_bytes())
+    assert report(mine, "--format", "json", "-o", tmp_path) == 2
+    assert f"{mine}: would be overwritten" in capsys.readouterr().err
+
+
+def test_a_file_is_no_folder(stored, tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert report(stored, "--format", "md", "-o", tmp_path / "out") == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "run.json"),
+        (b"{}", "run.json"),
+        (b'{"schema": "gapdoctor.diagnosis/9"}', "run.json"),
+        (b"\xff\xfe\x00", "run.json: not a text file"),
+        (b"[" * 100_000, "run.json"),
+    ],
+    ids=["empty", "without a schema", "of another version", "binary", "deep"],
+)
+def test_another_file_is_refused_in_two_lines(tmp_path, capsys, content, told):
+    (tmp_path / "run.json").write_bytes(content)
+    assert report(tmp_path / "run.json", "--format", "md") == 2
+    shown = capsys.readouterr().err
+    assert told in shown.splitlines()[0]
+    assert shown.count("\n") == 2
+
+
+def test_a_folder_without_a_diagnosis_names_the_one_below(stored, capsys):
+    assert report(stored.parent, "--format", "md") == 2
+    assert capsys.readouterr().err == (
+        f"gapdoctor: {stored.parent}: holds no diagnosis.json\ntry: gapdoctor report {stored}\n"
+    )
+
+
+def test_nothing_there_is_told(tmp_path, capsys):
+    assert report(tmp_path / "none", "--format", "md") == 2
+    assert "none: no such file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    assert report(tmp_path / "pipe", "--format", "md") == 2
+    assert "pipe: not a regular file" in capsys.readouterr().err
+
+
+def test_what_was_stored_may_hold_anything(stored, tmp_path, capsys):
+    """A number that is missing or a list that is a string is told, never a traceback."""
+    record = json.loads((stored / "diagnosis.json").read_text())
+    for key in record:
+        broken = tmp_path / "broken.json"
+        broken.write_text(json.dumps({**record, key: 17}))
+        code = report(broken, "--format", "md")
+        assert code in {0, 2}, f"{key}: {capsys.readouterr().err}"
+    capsys.readouterr()
