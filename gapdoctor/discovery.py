@@ -75,21 +75,26 @@ def _plugin(module: ModuleType, name: str, base: type[T]) -> T:
             "a plugin file defines exactly one"
         )
     found = classes[0]
-    line = inspect.getsourcelines(found)[1]
-    if getattr(found, "name", None) != name:
-        raise PluginError(
-            f"{module.__file__}:{line}: name is {getattr(found, 'name', None)!r}; "
-            f"it must equal the file's name, {name!r}"
-        )
-    if not _is_documented(found):
-        raise PluginError(f"{module.__file__}:{line}: no docstring; it is the manual page")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
-        raise PluginError(f"{module.__file__}:{line}: does not define {missing}")
+    told = _fault(found, name)
+    if told is not None:
+        raise PluginError(f"{module.__file__}:{inspect.getsourcelines(found)[1]}: {told}")
     try:
         return found()
     except TypeError as error:
+        line = inspect.getsourcelines(found)[1]  # reads the file: only where it is to be told
         raise PluginError(f"{module.__file__}:{line}: needs arguments: {error}") from error
+
+
+def _fault(found: type, name: str) -> str | None:
+    """Return what is wrong with a plugin class, or None."""
+    if getattr(found, "name", None) != name:
+        return f"name is {getattr(found, 'name', None)!r}; it must equal the file's name, {name!r}"
+    if not _is_documented(found):
+        return "no docstring; it is the manual page"
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        return f"does not define {missing}"
+    return None
 
 
 def _is_documented(found: type) -> bool:

@@ -53,6 +53,8 @@ def said(record: dict) -> str:
         )
     if not record["causes"]:
         lines.append("No cause was named.")
+    if record["warnings"]:
+        lines.append("")
     lines += [f"- Warning `{w['id']}`: {w['statement']}" for w in record["warnings"]]
     lines += ["", "The whole of it: [report.md](checkpoint.gapdoctor/report.md), "]
     lines[-1] += "[report.html](checkpoint.gapdoctor/report.html), "

@@ -23,6 +23,9 @@ class Weights:
     left_none: float = -4.0
     """Log-odds where its interval reaches down to 0 or stays below h: there is nothing to
     explain."""
+    unclear: float = 0.45
+    """No confidence is above this where the interval of what is left of the excess contains h:
+    that there is anything to explain is not shown."""
     ceiling: float = 0.97
     """No confidence is printed above this: what was not asked may still be the cause."""
 
@@ -43,30 +46,43 @@ def valid(claims: Sequence[Claim], present: frozenset[Cause]) -> list[Claim]:
     return [c for c in claims if not c.valid_unless & (present - {c.cause})]
 
 
-def confidence(
-    claims: Sequence[Claim], left: Interval | None, limit: float, weights: Weights
-) -> float:
+@dataclass(frozen=True)
+class Left:
+    """What the interventions leave to explain, for a cause that has none of its own."""
+
+    side: Interval
+    """Of the cause's side: D or E."""
+    whole: Interval
+    """Of the whole excess."""
+
+
+def confidence(claims: Sequence[Claim], left: Left | None, limit: float, weights: Weights) -> float:
     """Return P(removing this would lower the student's held-out loss), by summed log-odds.
 
     Parameters
     ----------
     claims : sequence of Claim
         All about one cause, one a topic.
-    left : Interval or None
-        What interventions leave of the cause's side; None for a cause with an intervention of
-        its own, which speaks for itself.
+    left : Left or None
+        What interventions leave; None for a cause with an intervention of its own, which speaks
+        for itself.
     limit : float
         h in nats.
     weights : Weights
         Named numbers.
     """
     odds = weights.prior + sum(c.strength for c in claims)
+    ceiling = weights.ceiling
     if left is not None:
-        odds += (
-            weights.left_clear
-            if left.low > limit
-            else weights.left_some
-            if left.low > 0 and left.high >= limit
-            else weights.left_none
-        )
-    return min(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds)))), weights.ceiling)
+        odds += _of_side(left.side, limit, weights)
+        if left.whole.high < limit:  # a fit deficit may be made up for by a teacher that memorises
+            odds += weights.left_none
+        elif left.whole.low <= limit:
+            ceiling = weights.unclear
+    return min(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds)))), ceiling)
+
+
+def _of_side(side: Interval, limit: float, weights: Weights) -> float:
+    if side.low > limit:
+        return weights.left_clear
+    return weights.left_some if side.low > 0 and side.high >= limit else weights.left_none

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gapdoctor.diagnosis.account import Account, Ledger, draw_up
-from gapdoctor.diagnosis.confidence import Weights, confidence, strongest, valid
+from gapdoctor.diagnosis.confidence import Left, Weights, confidence, strongest, valid
 from gapdoctor.diagnosis.verdict import severity_of, verdict_of
 from gapdoctor.domain.causes import PAGES, Cause
 from gapdoctor.domain.diagnosis import Gap, RankedCause, Verdict
@@ -141,7 +141,9 @@ def _candidate(
         return _Candidate(cause, tuple(speaking), sure, explained, shared, None)
     side = next((c.side for c in sorted(speaking, key=lambda c: -c.strength) if c.side), None)
     left = ZERO if side is None else account.left[side]
-    sure = confidence(speaking, left, gap.limit, weights)
+    # Where nothing was switched off, the excess of all rows is the sharper measure of the rest.
+    whole = account.unexplained if account.alone else gap.excess
+    sure = confidence(speaking, Left(left, whole), gap.limit, weights)
     return _Candidate(cause, tuple(speaking), sure, left, ZERO, side)
 
 
@@ -191,17 +193,25 @@ def _by_strength(candidate: _Candidate) -> list[Claim]:
 
 
 def _consequences_last(order: list[_Candidate]) -> list[_Candidate]:
-    """Put a cause that follows from another right behind it."""
+    """Put a cause right behind the present one that it follows from, or is a reason for."""
     there = {c.cause for c in order if c.confidence >= NAMED}
     result = list(order)
-    for c in order:
-        origin = next((k.consequence_of for k in c.claims if k.consequence_of in there), None)
-        if origin is None:
-            continue
-        at, before = result.index(c), next(i for i, x in enumerate(result) if x.cause is origin)
-        if at < before:
-            result.insert(before, result.pop(at))
+    for _ in order:  # a chain settles after as many rounds as it has links
+        for c in order:
+            before = max((_place(result, o) for o in _origins(c) if o in there), default=-1)
+            at = result.index(c)
+            if at < before:
+                result.insert(before, result.pop(at))
     return result
+
+
+def _origins(candidate: _Candidate) -> set[Cause]:
+    named = {k for c in candidate.claims for k in (c.consequence_of, c.needs_cause)}
+    return {cause for cause in named if cause is not None}
+
+
+def _place(order: list[_Candidate], cause: Cause) -> int:
+    return next(i for i, c in enumerate(order) if c.cause is cause)
 
 
 def _bars(ranked: Sequence[RankedCause], account: Account) -> tuple[tuple[str, str, Interval], ...]:

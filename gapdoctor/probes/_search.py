@@ -20,7 +20,7 @@ from gapdoctor.probes._naming import GENERIC
 
 Rows = NDArray[np.int64]
 
-FEW = 96
+FEW = 64
 """Rows of each split on which all candidates are tried."""
 BEYOND = 1.3
 """Times what chance puts between two samples, from which they look different."""
@@ -97,12 +97,12 @@ def suspects(candidates: Iterable[Candidate], look: Look, closer: float) -> list
     """
     blind: list[Candidate] = []
     telling: list[Candidate] = []
+    few = input_statistics(look.usual[:FEW])
     for candidate in candidates:
-        (blind if _is_blind(candidate, look) else telling).append(candidate)
+        (blind if _is_blind(candidate, look, few) else telling).append(candidate)
     found = [Suspect(candidate, look.apart, blind=True) for candidate in blind]
     if look.differ:
-        few = Look.at(look.mine[:FEW], look.usual[:FEW])
-        kept = _nearest(telling, few)[:KEPT]
+        kept = _nearest(telling, Look(look.mine[:FEW], look.usual[:FEW], 1.0, 1.0))[:KEPT]
         nearest = _nearest([candidate for _, candidate in kept], look)
         found += [Suspect(c, left) for left, c in nearest if left < _most(c, look, closer)]
     return sorted(found, key=lambda s: (s.blind, s.left, s.candidate.fitted, s.candidate.text))
@@ -115,16 +115,16 @@ def _most(candidate: Candidate, look: Look, closer: float) -> float:
     return min(max(BEYOND * look.chance, NEARLY * look.apart), closer * look.apart)
 
 
-def _is_blind(candidate: Candidate, look: Look) -> bool:
+def _is_blind(candidate: Candidate, look: Look, few: Floats) -> bool:
+    """`few`: statistics of the first train rows."""
     if candidate.undo is None:
         return False
-    few = look.usual[:FEW]
-    made = _changed(candidate.undo, few)
+    made = _changed(candidate.undo, look.usual[:FEW])
     if made is None:
         return True
     # What chance does to fewer rows is larger.
     chance = look.chance * np.sqrt(2 / len(few) / (1 / len(look.mine) + 1 / len(look.usual)))
-    return bool(distance(input_statistics(made), input_statistics(few)) < BEYOND * chance)
+    return bool(distance(input_statistics(made), few) < BEYOND * chance)
 
 
 def _nearest(candidates: Iterable[Candidate], look: Look) -> list[tuple[float, Candidate]]:

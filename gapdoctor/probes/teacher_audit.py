@@ -221,7 +221,7 @@ class TeacherAudit(Probe):
         labels = seen.rows(split).labels[some]
         student = seen.score(Model.STUDENT, seen.inputs(split, some, "train"), labels).logits
         teachers = (
-            seen.outputs(Model.TEACHER, split).logits[some],
+            seen.score(Model.TEACHER, seen.inputs(split, some, "teacher"), labels).logits,
             self._run(seen, condition, split, some).logits,
         )
         apart = [kl(logits, student) for logits in teachers]

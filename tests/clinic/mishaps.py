@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,22 +80,40 @@ def logged(scene: Scene, log: str) -> Scene:
     return scene.with_(after=replace(scene.after, log=log))
 
 
-def columns_moved(scene: Scene, count: int) -> Scene:
-    """The first `count` columns, of a fixed random choice, change places in a ring."""
+def columns_moved(scene: Scene, knob: str | int) -> Scene:
+    """Two columns change places, alike ones first (`pair N`); or all move by one in a ring."""
     assert isinstance(scene.after, TablePipeline)
     width = len(scene.after.mean)
-    moved = np.random.default_rng(41).permutation(width)[:count]
     order = np.arange(width)
-    order[moved] = np.roll(moved, 1)
+    if isinstance(knob, str):
+        pair = _alike_first(np.array(scene.after.mean), np.array(scene.after.std))
+        one, other = pair[int(knob.split()[1])]
+        order[[one, other]] = order[[other, one]]
+    else:
+        moved = np.random.default_rng(41).permutation(width)[:knob]
+        order[moved] = np.roll(moved, 1)
     return scene.with_(after=replace(scene.after, order=tuple(order.tolist())))
 
 
-def units_changed(scene: Scene, count: int) -> Scene:
-    """`count` columns come in another unit, ten times larger."""
+def _alike_first(mean: np.ndarray, std: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of columns, those that are off by the fewest deviations first."""
+    pairs = [(i, j) for i in range(len(mean)) for j in range(i)]
+
+    def distance(pair: tuple[int, int]) -> float:
+        i, j = pair
+        apart = abs(mean[i] - mean[j]) / min(std[i], std[j])
+        return float(apart + abs(np.log(std[i] / std[j])))
+
+    return sorted(pairs, key=distance)
+
+
+def units_changed(scene: Scene, knob: Sequence[float]) -> Scene:
+    """So many columns come in another unit, so many times larger."""
     assert isinstance(scene.after, TablePipeline)
+    factor, count = knob
     width = len(scene.after.mean)
-    moved = np.random.default_rng(42).permutation(width)[:count]
-    factors = [10.0 if at in moved else 1.0 for at in range(width)]
+    moved = np.random.default_rng(42).permutation(width)[: int(count)]
+    factors = [factor if at in moved else 1.0 for at in range(width)]
     return scene.with_(after=replace(scene.after, factors=tuple(factors)))
 
 

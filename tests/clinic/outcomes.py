@@ -98,7 +98,7 @@ class Outcome:
             return f"error: {self.error}"
         causes = ", ".join(
             f"{s.cause} {s.confidence:.2f} ({s.explained:+.2f})"
-            + (f" by {s.correction}" if s.correction else "")
+            + (f" by {_short(s.correction)}" if s.correction else "")
             for s in self.causes[:3]
         )
         return f"{self.verdict}: {causes or 'no cause'}"
@@ -114,6 +114,11 @@ class Outcome:
             key: tuple(value) if isinstance(value, list) else value for key, value in found.items()
         }
         return cls(**{**plain, "causes": tuple(Said(**said) for said in found["causes"])})
+
+
+def _short(correction: str) -> str:
+    """Fitted numbers of many columns say nothing to a reader."""
+    return correction if len(correction) <= 40 else f"{correction.partition('(')[0]}(…)"
 
 
 def outcome_of(planted: Planted, diagnosis: Diagnosis | None, error: str | None = None) -> Outcome:

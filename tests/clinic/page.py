@@ -50,6 +50,15 @@ def page(found: dict[str, list[Outcome]]) -> str:
         "no data set, no architecture and no seed with it. Intervals are Wilson's at 95 %, with",
         "one trial a separately trained student, since cases of one student agree.",
         "",
+        "The last word of a pair's name says what is handed over: `pipelines` or `full` (raw",
+        "rows, both pipelines, mostly recipe and history), `ready` (model-ready tensors: both",
+        "models meet what struck the held-out rows), `bare` (model-ready, recipe and history",
+        "unknown), `recipe only`, `harmless difference` (two pipelines that differ by next to",
+        "nothing), `few rows at hand` (500 of each split). Faults are mild (0.1 – 0.3 nats of the",
+        "student's held-out loss), severe (more than 0.5), or medium where they have no finer",
+        "knob; each was measured against the same student without the fault and counts only if",
+        "it hurts.",
+        "",
         *_parts_table(),
     ]
     for part in ("reporting", "tuning"):
@@ -91,9 +100,8 @@ def _part(outcomes: Sequence[Outcome], part: str) -> list[str]:
     for label, name, goal in _GOALS:
         s: Share = getattr(scores, name)
         low, high = s.interval.low, s.interval.high
-        lines.append(
-            f"| {label} | {s.hits} of {s.cases} | {s.value:.1%} | {low:.1%} – {high:.1%} | {goal} |"
-        )
+        told = f"{s.value:.1%} | {low:.1%} – {high:.1%}" if s.cases else "– | –"
+        lines.append(f"| {label} | {s.hits} of {s.cases} | {told} | {goal} |")
     lines += [f"| Brier score | | {scores.brier:.3f} | | |", ""]
     lines += ["| confidence | mean | right | 95 % | inside |", "|---|---|---|---|---|"]
     for one in scores.bins:
@@ -165,5 +173,7 @@ def _parts_table() -> list[str]:
 
 
 def _told(share: Share) -> str:
+    if not share.cases:
+        return "none"
     low, high = share.interval.low, share.interval.high
     return f"{share.hits}/{share.cases} = {share.value:.1%} [{low:.1%}, {high:.1%}]"

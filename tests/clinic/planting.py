@@ -134,7 +134,12 @@ def _tried(scene: Scene, fault: InferenceFault) -> list[Tried]:
         return student_losses(one)
 
     before = losses(scene)
-    return [(knob, difference(losses(fault.apply(scene, knob)), before)) for knob in fault.knobs]
+    found = []
+    for knob in fault.knobs:
+        after = losses(fault.apply(scene, knob))
+        if fault.truth != SHIFT or after.mean() >= BANDS["mild"][0]:  # else it leaves no gap
+            found.append((knob, difference(after, before)))
+    return found
 
 
 def _entry(spec: StudentSpec, fault: str, after: Scene, damage: Interval, **knobs: Any) -> Entry:

@@ -199,7 +199,8 @@ FAULTS: tuple[TrainingFault, ...] = (
     ),
     TrainingFault(
         "lr_too_high", "DeepFD: a learning rate too high that is never lowered",
-        lambda _: (2.0, 4.0, 7.0, 12.0, 20.0, 30.0, 45.0, 65.0, 100.0), _fast, _same, OPTIMIZATION,
+        lambda _: (2.0, 4.0, 7.0, 12.0, 20.0, 30.0, 45.0, 65.0, 100.0, 200.0, 400.0), _fast, _same,
+        OPTIMIZATION,
     ),
     TrainingFault(
         "missing_t2", "keras-team/keras-io#869: the distillation loss without the factor T²",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gapdoctor.diagnosis.account import Ledger
-from gapdoctor.diagnosis.confidence import Weights, confidence, strongest, valid
+from gapdoctor.diagnosis.confidence import Left, Weights, confidence, strongest, valid
 from gapdoctor.diagnosis.weigh import Weighed, weigh
 from gapdoctor.domain.causes import PAGES, Cause
 from gapdoctor.domain.diagnosis import Gap, RankedCause, Verdict
@@ -58,7 +58,24 @@ def test_confidence_is_the_sum_of_log_odds(
     claim: Make, strengths: list[float], left: Interval | None, expected: float
 ) -> None:
     claims = [claim(OVERFITTING, s, f"topic {i}") for i, s in enumerate(strengths)]
-    assert confidence(claims, left, 0.05, WEIGHTS) == pytest.approx(expected)
+    rest = None if left is None else Left(left, whole=Interval(0.2, 0.1, 0.3))
+    assert confidence(claims, rest, 0.05, WEIGHTS) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("whole", "expected"),
+    [
+        (Interval(0.2, 0.1, 0.3), WEIGHTS.ceiling),
+        (Interval(0.06, 0.04, 0.08), WEIGHTS.unclear),  # contains h
+        (Interval(0.01, -0.01, 0.03), 0.7310585786300049),  # below h: −4
+    ],
+)
+def test_a_side_is_not_named_where_the_excess_is_not_clear(
+    claim: Make, whole: Interval, expected: float
+) -> None:
+    left = Left(Interval(0.2, 0.1, 0.3), whole)
+    found = confidence([claim(OVERFITTING, 6.0, "a")], left, 0.05, WEIGHTS)
+    assert found == pytest.approx(expected)
 
 
 def test_the_strongest_of_a_topic_speaks_for_or_against(claim: Make) -> None:
