@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format docs bench samples clean
+.PHONY: help demo test test-all check format docs bench samples clinic clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ bench: $(VENV)/.developed ## time diagnose as a ratio to a bare PyTorch loop in 
 
 samples: $(VENV)/.developed ## diagnose every pair of sample_runs/ again
 	$(BIN)/python sample_runs/diagnose_all.py
+
+clinic: $(VENV)/.developed ## train the pairs with planted faults, diagnose and score them (hours)
+	$(BIN)/python -m tests.clinic build --part tuning
+	$(BIN)/python -m tests.clinic run --part tuning
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
