@@ -15,6 +15,9 @@ help: ## list the targets
 demo: $(VENV)/.installed ## environment, install, diagnose a bundled real pair, path of the report
 	$(BIN)/gapdoctor demo
 
+# One thread a worker: two workers with two threads each on two cores wait for each other.
+test test-all: export OMP_NUM_THREADS := 1
+
 test: $(VENV)/.developed ## environment, the whole test suite (under 10 minutes on two cores)
 	$(BIN)/pytest -n 2 --dist loadgroup
 

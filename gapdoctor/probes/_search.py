@@ -29,7 +29,7 @@ NEARLY = 0.3
 was used than is tried."""
 NEGLIGIBLE = 0.1
 """Share of the remaining loss by which candidates may differ and still tie."""
-KEPT = 12
+KEPT = 8
 """Candidates that are tried on all rows."""
 
 

@@ -62,7 +62,7 @@ class Corrections(Probe):
     """Rows of half A and of train below which nothing is tried."""
     least_paired: int = 8
     """The same where both pipelines are known to differ, and rows are compared one by one."""
-    look_rows: int = 320
+    look_rows: int = 256
     """Rows of each split whose inputs are looked at."""
     look_values: int = 20_000_000
     """Numbers that these rows may hold; fewer rows of large samples."""
