@@ -44,9 +44,13 @@ bench: $(VENV)/.developed ## time diagnose as a ratio to a bare PyTorch loop in 
 samples: $(VENV)/.developed ## diagnose every pair of sample_runs/ again
 	$(BIN)/python sample_runs/diagnose_all.py
 
-clinic: $(VENV)/.developed ## train the pairs with planted faults, diagnose and score them (hours)
+# Goes on where it stopped. An evaluation of the reporting part is written down, for good.
+clinic: $(VENV)/.developed ## train pairs with planted faults, diagnose, write docs/accuracy.md (hours)
 	$(BIN)/python -m tests.clinic build --part tuning
-	$(BIN)/python -m tests.clinic run --part tuning
+	$(BIN)/python -m tests.clinic run --part tuning --resume
+	$(BIN)/python -m tests.clinic build --part reporting
+	$(BIN)/python -m tests.clinic run --part reporting --resume
+	$(BIN)/python -m tests.clinic page --out docs/accuracy.md
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

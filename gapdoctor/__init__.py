@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gapdoctor.version import __version__
 
 _HOMES = {
     "Case": "gapdoctor.observe.case",
@@ -19,6 +19,8 @@ _HOMES = {
     "Recipe": "gapdoctor.domain.recipe",
     "GapDoctorError": "gapdoctor.errors",
     "diagnose": "gapdoctor.pipeline",
+    "fix": "gapdoctor.pipeline",
+    "plan": "gapdoctor.pipeline",
     "load_case": "gapdoctor.loading.load",
     "save_bundle": "gapdoctor.bundle",
 }
@@ -33,7 +35,9 @@ __all__ = [
     "TeacherLogits",
     "__version__",
     "diagnose",
+    "fix",
     "load_case",
+    "plan",
     "save_bundle",
 ]
 
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
     from gapdoctor.errors import GapDoctorError
     from gapdoctor.loading.load import load_case
     from gapdoctor.observe.case import Case, Pipeline, Preprocess, TeacherLogits
-    from gapdoctor.pipeline import diagnose
+    from gapdoctor.pipeline import diagnose, fix, plan
 
 
 def __getattr__(name: str) -> Any:

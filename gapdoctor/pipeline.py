@@ -1,4 +1,4 @@
-"""`diagnose`: the only place where the parts meet; reads as a list of steps."""
+"""`diagnose`, `plan`, `fix`: the only place where the parts meet; reads as a list of steps."""
 
 from __future__ import annotations
 
@@ -7,46 +7,41 @@ import time
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
-from typing import Any
 
 import gapdoctor
 from gapdoctor.corrections._apply import with_corrections
 from gapdoctor.diagnosis.account import Ledger
 from gapdoctor.diagnosis.weigh import Weighed, weigh
-from gapdoctor.domain.diagnosis import Cost, Diagnosis
+from gapdoctor.domain.diagnosis import Diagnosis
 from gapdoctor.domain.findings import (
     Crashed,
     Finding,
-    Interval,
     ProbeResult,
     Skipped,
-    Table,
-    Warning_,
 )
 from gapdoctor.errors import GapDoctorError
+from gapdoctor.fixes._base import fixes_for
+from gapdoctor.fixing import fix, plan
+from gapdoctor.loading.fingerprint import fingerprint
 from gapdoctor.loading.history import normalised
-from gapdoctor.notebook import Shown
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.case import Case, Model, Split
 from gapdoctor.observe.checks import check_case
-from gapdoctor.observe.described import data_record, environment, halves_record, model_record
 from gapdoctor.observe.measures import (
     accepted_train_rows,
     enough,
-    measure_fidelity,
     measure_gap,
-    measure_metrics,
-    report_tables,
 )
 from gapdoctor.observe.misjudged import with_samples
 from gapdoctor.observe.observations import Observations, Settings
 from gapdoctor.observe.progress import Progress
-from gapdoctor.observe.sanity import sanity_warnings
 from gapdoctor.observe.splits import check_halves
 from gapdoctor.probes._base import Probe, all_probes
+from gapdoctor.recording import recorded
+
+__all__ = ["default_folder", "diagnose", "fingerprint", "fix", "look", "plan", "write_diagnosis"]
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +111,11 @@ def diagnose(
             asked = probes if probes is not None else all_probes()
             results = _ask(asked, seen, shown, None if budget is None else clock + budget)
             weighed = _weigh(seen, results)
-            found = _record(seen, results, weighed, command, time.monotonic() - clock)
+            found = recorded(
+                seen, results, weighed,
+                command=command, version=gapdoctor.__version__, started=clock,
+            )  # fmt: skip
+            found = _with_fixes(found)
             return with_samples(found, seen) if include_samples else found
         finally:
             shown.close()
@@ -146,6 +145,7 @@ def write_diagnosis(
     *,
     formats: Sequence[str] = ("html", "md", "json"),
     inputs: Iterable[Path] = (),
+    mark: str = "",
 ) -> dict[str, Path]:
     """Write the reports of a diagnosis; each file appears whole or not at all.
 
@@ -159,6 +159,8 @@ def write_diagnosis(
         Of `html`, `md`, `json`, `junit`. `diagnosis.json` is always written, last.
     inputs : iterable of Path
         Files of the user's that must not lie in the folder.
+    mark : str
+        `fingerprint` of what was diagnosed: by it `fix` knows whether this still holds.
 
     Returns
     -------
@@ -176,6 +178,8 @@ def write_diagnosis(
     files |= {f"charts/{name}": png for name, png in pictures.items()}
     files["diagnosis.json"] = storage.to_json(diagnosis).encode("utf-8")
     storage.write_run(folder, files)
+    if mark:
+        storage.mark_inputs(folder, mark)
     return {f: folder / ("diagnosis.json" if f == "json" else report.file_name(f)) for f in formats}
 
 
@@ -224,6 +228,12 @@ def _examine(probe: Probe, seen: Observations) -> ProbeResult:
         return Crashed(probe.name, told, traceback.format_exc())
 
 
+def _with_fixes(found: Diagnosis) -> Diagnosis:
+    """Tell beside each cause which fixes treat it."""
+    causes = tuple(replace(cause, fixes=fixes_for(cause.id)) for cause in found.causes)
+    return replace(found, causes=causes)
+
+
 def _weigh(seen: Observations, results: Sequence[ProbeResult]) -> Weighed:
     held = seen.rows(Split.HELDOUT)
     b = held.reporting
@@ -239,68 +249,3 @@ def _weigh(seen: Observations, results: Sequence[ProbeResult]) -> Weighed:
     )
     findings = [r for r in results if isinstance(r, Finding)]
     return weigh(findings, measure_gap(seen), ledger, seen.settings.seed)
-
-
-def _record(
-    seen: Observations,
-    results: Sequence[ProbeResult],
-    weighed: Weighed,
-    command: str,
-    seconds: float,
-) -> Diagnosis:
-    findings = [r for r in results if isinstance(r, Finding)]
-    warnings = (*sanity_warnings(seen), *(w for f in findings for w in f.warnings))
-    return Shown(
-        version=gapdoctor.__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seed=seen.settings.seed,
-        command=command,
-        environment=environment(seen),
-        student=model_record(seen, Model.STUDENT),
-        teacher=model_record(seen, Model.TEACHER),
-        data=data_record(seen),
-        recipe=seen.recipe,
-        halves=halves_record(seen),
-        metrics=measure_metrics(seen),
-        fidelity_train=measure_fidelity(seen, Split.TRAIN),
-        fidelity_heldout=measure_fidelity(seen, Split.HELDOUT),
-        gap=weighed.gap,
-        verdict=weighed.verdict,
-        causes=weighed.causes,
-        unexplained=weighed.account.unexplained,
-        warnings=_ordered(warnings),
-        skipped=_skipped(results),
-        tables=_tables(seen, findings, weighed),
-        cost=Cost(seconds, seen.scorer.samples(), seen.bare.seconds),
-        notes=seen.notes,
-    )
-
-
-def _ordered(warnings: Iterable[Warning_]) -> tuple[Warning_, ...]:
-    return tuple(sorted(dict.fromkeys(warnings), key=lambda w: (not w.voids, w.id, w.statement)))
-
-
-def _skipped(results: Sequence[ProbeResult]) -> tuple[Skipped, ...]:
-    skipped = [r for r in results if isinstance(r, Skipped)]
-    skipped += [Skipped(r.probe, f"crashed: {r.reason}") for r in results if isinstance(r, Crashed)]
-    return tuple(sorted(skipped, key=lambda s: s.probe))
-
-
-def _tables(seen: Observations, findings: Sequence[Finding], weighed: Weighed) -> dict[str, Table]:
-    b = seen.rows(Split.HELDOUT).reporting
-    ends = [
-        float(seen.outputs(model, Split.HELDOUT).loss[b].mean())
-        for model in (Model.TEACHER, Model.STUDENT)
-    ]
-    tables = report_tables(seen)
-    tables |= dict(pair for finding in findings for pair in finding.tables)
-    tables["waterfall"] = _waterfall(ends[0], weighed.bars, ends[1])
-    return dict(sorted(tables.items()))
-
-
-def _waterfall(teacher: float, bars: Sequence[tuple[str, str, Interval]], student: float) -> Table:
-    """From the teacher's held-out loss to the student's, on half B."""
-    rows: list[tuple[Any, ...]] = [("teacher", "teacher", teacher, teacher, teacher)]
-    rows += [(label, kind, bar.value, bar.low, bar.high) for label, kind, bar in bars]
-    rows.append(("student", "student", student, student, student))
-    return Table(("label", "kind", "value", "low", "high"), tuple(rows))

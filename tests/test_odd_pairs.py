@@ -16,6 +16,7 @@ import gapdoctor
 from gapdoctor import Case, Recipe, TeacherLogits
 from gapdoctor.domain.diagnosis import Diagnosis, Verdict
 from gapdoctor.observe.needs import Need
+from gapdoctor.report.wording import headline, verdict_sentence
 
 CALM = {Verdict.HEALTHY, Verdict.INCONCLUSIVE}
 Build = Callable[[ModuleType], Case]
@@ -200,6 +201,9 @@ def test_a_student_that_is_better_than_its_teacher(planted: ModuleType) -> None:
 def test_models_that_know_nothing_void_the_ranking(planted: ModuleType) -> None:
     found = asked(constant_inputs(planted))
     assert {w.id for w in found.warnings if w.voids} == {"student_at_chance", "teacher_at_chance"}
+    assert found.verdict is Verdict.INCONCLUSIVE  # no gap, but no clean bill either
+    assert "cannot be judged" in headline(found)
+    assert "because of `student_at_chance`, `teacher_at_chance`" in verdict_sentence(found)
     assert [c.id for c in found.causes if c.confidence >= 0.5] == []
 
 
@@ -220,8 +224,34 @@ def test_stored_logits_name_what_a_model_would_tell(told: Callable[[Build], Diag
     assert reasons["corrections"] == Need.TEACHER_MODEL.value
 
 
-def test_rows_with_nan_are_told_and_stop_nothing(planted: ModuleType) -> None:
-    x, y = planted.rows(2, 600)
-    x[::50] = torch.nan
-    found = asked(planted.healthy(heldout=(x, y)))
-    assert {"non_finite_outputs"} <= {w.id for w in found.warnings}
+def test_a_broken_teacher_makes_no_student_healthy(planted: ModuleType) -> None:
+    found = asked(planted.healthy(teacher=planted.linear(np.zeros((3, 4)), [3, 0, 0])))
+    assert found.gap.excess.high < 0
+    assert {w.id for w in found.warnings if w.voids} == {"teacher_at_chance"}
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_broken_student_beside_a_sound_teacher_keeps_its_gap(planted: ModuleType) -> None:
+    found = asked(planted.healthy(student=planted.linear(np.zeros((3, 4)), [3, 0, 0])))
+    assert "student_at_chance" in {w.id for w in found.warnings if w.voids}
+    assert found.verdict not in CALM
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("dirty", [(0.1, 0.0), (0.0, 0.1), (0.1, 0.1), (0.9, 0.9), (1.0, 1.0)])
+@pytest.mark.parametrize("recipe", [None, Recipe(task_weight=0.3, temperature=4.0, augment=())])
+def test_rows_with_nan_are_told_and_stop_no_probe(
+    planted: ModuleType, value: float, dirty: tuple[float, float], recipe: Recipe | None
+) -> None:
+    def rows(seed: int, share: float) -> Rows:
+        x, y = planted.rows(seed, 600)
+        x[np.random.default_rng(seed).permutation(600)[: int(600 * share)], 1] = value
+        return x, y
+
+    splits = {"train": rows(1, dirty[0]), "heldout": rows(2, dirty[1])}
+    told = {"recipe": recipe} if recipe else {}
+    found = asked(planted.healthy(student=planted.blind(), **splits, **told))
+    assert "non_finite_outputs" in {w.id for w in found.warnings if w.voids}
+    assert found.verdict is not Verdict.HEALTHY
+    reasons = {s.probe: s.reason for s in found.skipped}
+    assert ("rows of a split" in reasons.get("leakage", "")) == (max(dirty) >= 0.9)

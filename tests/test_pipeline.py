@@ -49,6 +49,7 @@ def test_the_record_is_whole(planted: ModuleType) -> None:
     assert found.halves.reporting.source == "heldout"
     assert found.cost.forward_samples == 4 * 600 + 2 * 600 + 600  # own passes, mirrored, reversed
     assert 0 < found.cost.bare_forward_seconds < found.cost.seconds
+    assert 0 < found.cost.preparing_seconds < found.cost.seconds
     assert [s.probe for s in found.skipped] == ["history"]
     assert set(found.tables) >= {"reliability", "per_class", "loss_histogram", "waterfall"}
     assert found.environment["device"]

@@ -7,7 +7,10 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
+from gapdoctor import Recipe, diagnose
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import Finding, Skipped, Warning_
 from gapdoctor.errors import DataError
@@ -99,3 +102,27 @@ def test_with_the_budget_used_up_probes_are_told_as_not_asked(planted: ModuleTyp
     assert len(found.skipped) == 3
     assert found.causes == ()
     assert found.gap.excess.value > 0.1
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_every_row_that_goes_through_a_model_is_counted(
+    planted: ModuleType, training: bool
+) -> None:
+    """Against a count of all that linear layers are fed: each model here is one."""
+    case = planted.short_of_fit(
+        recipe=Recipe(task_weight=0.3, temperature=4.0, augment=(), epochs=2, batch_size=60),
+        student_factory=lambda: nn.Linear(4, 3),
+        larger_factory=lambda: nn.Sequential(nn.Linear(4, 3)),
+    )
+    fed: list[int] = []
+    hook = register_module_forward_pre_hook(
+        lambda module, args: fed.append(len(args[0])) if isinstance(module, nn.Linear) else None
+    )
+    try:
+        found = diagnose(case, train_probes=training)
+    finally:
+        hook.remove()
+    asked = {s.probe for s in found.skipped if s.reason == "only with --train-probes"}
+    assert asked == (set() if training else {"continuation", "fit_test"})
+    looking_for_heads = 2 * 20  # two rows a model or a changed copy of it
+    assert 0 <= sum(fed) - found.cost.forward_samples <= looking_for_heads

@@ -19,8 +19,8 @@ from gapdoctor.cli.help import PlainCommand, PlainGroup
 from gapdoctor.errors import GapDoctorError
 
 PANELS = {
-    "Measure": ("demo", "init", "inspect", "diagnose"),
-    "Read": ("report", "history", "explain"),
+    "Measure": ("demo", "init", "inspect", "diagnose", "fix"),
+    "Read": ("report", "compare", "history", "explain"),
 }
 """The commands in the order of the help page; each is the function of its own file."""
 

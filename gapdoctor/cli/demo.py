@@ -1,4 +1,4 @@
-"""`gapdoctor demo`: the bundled pair, diagnosed."""
+"""`gapdoctor demo`: the bundled pair, diagnosed and treated."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from gapdoctor.cli import options
-from gapdoctor.cli.console import note
+from gapdoctor.cli.console import note, say
 from gapdoctor.cli.diagnose import Measure, Output, Pair, run_diagnosis, session_of
+from gapdoctor.cli.fix_steps import Wanted, run_fix
 
 DEFAULT_FOLDER = Path("gapdoctor-demo")
 
@@ -24,16 +25,28 @@ def demo(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Diagnose a bundled pair: an overfitted student of handwritten digits."""
+    """Diagnose and treat a bundled pair: an overfitted student of handwritten digits.
+
+    Runs diagnose, then fix --apply.
+    """
     from gapdoctor.demo import prepare
 
     checkpoint = prepare(out)
     if not quiet:
         note(f"The pair lies in {out}: gapdoctor.toml names it, run.py builds it.")
-    command = shlex.join(["gapdoctor", "diagnose", str(checkpoint)])
-    run_diagnosis(
-        session_of(ctx),
-        Pair(checkpoint),
-        Measure(device=str(device), command=command),
-        Output(quiet=quiet, verbose=verbose),
+    session, pair, shown = session_of(ctx), Pair(checkpoint), Output(quiet=quiet, verbose=verbose)
+    told = {name: _command(*words, checkpoint) for name, words in _COMMANDS.items()}
+    run_diagnosis(session, pair, Measure(device=str(device), command=told["diagnose"]), shown)
+    if not quiet:
+        say("")
+    run_fix(
+        session, pair, Measure(device=str(device), command=told["fix"]), shown, Wanted(apply=True)
     )
+
+
+_COMMANDS = {"diagnose": ("diagnose",), "fix": ("fix", "--apply")}
+
+
+def _command(*words: object) -> str:
+    """What can be typed to do the same again."""
+    return shlex.join(["gapdoctor", *map(str, words)])

@@ -111,7 +111,7 @@ def diagnose(
     report.
     """
     session = session_of(ctx)
-    settings = _settings(student, teacher, teacher_checkpoint, train, heldout, set_)
+    settings = settings_of(student, teacher, teacher_checkpoint, train, heldout, set_)
     seconds = options.parse_budget(budget)
     diagnosis = run_diagnosis(
         session,
@@ -126,7 +126,7 @@ def diagnose(
             train_probes,
             session.command,
         ),
-        Output(out, _formats(formats), as_json, quiet, verbose),
+        Output(out, formats_of(formats), as_json, quiet, verbose),
     )
     crossed = [
         *crossed_severity(diagnosis.causes, fail_on),
@@ -151,7 +151,7 @@ def run_diagnosis(session: Session, pair: Pair, measure: Measure, output: Output
     GapDoctorError
         For bad usage, config or input; before anything heavy is imported where possible.
     """
-    config, checkpoint, inputs = _resolve(pair)
+    config, checkpoint, inputs = resolve(pair)
     progress = progress_for(output.quiet, output.verbose)
     try:
         with stdout_for_results():
@@ -160,13 +160,14 @@ def run_diagnosis(session: Session, pair: Pair, measure: Measure, output: Output
             from gapdoctor.loading.load import case_of
 
             folder = output.folder or pipeline.default_folder(checkpoint)
-            with _usable(folder, inputs):
+            with usable_folder(folder, inputs):
                 case = case_of(config, unsafe_load=pair.unsafe_load)
+                inputs_hash = pipeline.fingerprint(case, config)
                 diagnosis = pipeline.diagnose(case, progress=progress, **measure.given())
                 progress.stage("writing", 0)
                 session.kept = f"{folder} may be incomplete; run the command again"
                 written = pipeline.write_diagnosis(
-                    diagnosis, folder, formats=output.formats, inputs=inputs
+                    diagnosis, folder, formats=output.formats, inputs=inputs, mark=inputs_hash
                 )
                 session.kept = f"all was written to {folder}"
     finally:
@@ -175,7 +176,7 @@ def run_diagnosis(session: Session, pair: Pair, measure: Measure, output: Output
     return diagnosis
 
 
-def _settings(
+def settings_of(
     student: str | None,
     teacher: str | None,
     teacher_checkpoint: Path | None,
@@ -197,11 +198,12 @@ def _settings(
     return settings | dict(parse_setting(pair) for pair in pairs or ())
 
 
-def _formats(chosen: Sequence[options.Format] | None) -> tuple[str, ...]:
+def formats_of(chosen: Sequence[options.Format] | None) -> tuple[str, ...]:
+    """Return the formats to write."""
     return tuple(dict.fromkeys(str(f) for f in chosen)) if chosen else Output().formats
 
 
-def _resolve(pair: Pair) -> tuple[Config, Path, list[Path]]:
+def resolve(pair: Pair) -> tuple[Config, Path, list[Path]]:
     """Return the config, the checkpoint as a person would name it, and all files that are read.
 
     The config is checked whole: what is wrong in it is told before torch is imported.
@@ -224,7 +226,7 @@ def _relative(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _usable(folder: Path, inputs: Sequence[Path]) -> Iterator[None]:
+def usable_folder(folder: Path, inputs: Sequence[Path]) -> Iterator[None]:
     """Refuse an output folder before the work, not after it; leave none behind a failure."""
     from gapdoctor.files import locked
     from gapdoctor.storage import prepare_folder

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gapdoctor.domain.durations import seconds_in
 from gapdoctor.errors import GapDoctorError
 
 _PAIR = "Pair and data (a flag beats the file)"
@@ -165,6 +164,15 @@ Budget = Annotated[
         help="Start no probe after this long: 90s, 10m, 1h30m.",
     ),
 ]
+FixBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="TIME",
+        rich_help_panel=_MEASURE,
+        help="What the trainings may take, and how many are planned: 90s, 10m, 1h30m.",
+    ),
+]
 TrainProbes = Annotated[
     bool,
     typer.Option(
@@ -237,9 +245,6 @@ MaxGap = Annotated[
     ),
 ]
 
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[hms])+")
-
 
 def parse_budget(text: str | None) -> float | None:
     """Return the seconds of `90s`, `10m` or `1h30m`; None where no budget was given.
@@ -251,11 +256,7 @@ def parse_budget(text: str | None) -> float | None:
     """
     if text is None:
         return None
-    bare = text.replace(" ", "").lower()
-    seconds = math.nan
-    if _DURATION.fullmatch(bare):
-        parts = re.findall(r"([\d.]+)([hms])", bare)
-        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    seconds = seconds_in(text)
     if not seconds > 0:
         raise GapDoctorError(f"--budget {text}: not a time", "--budget 90s, 10m or 1h30m")
     return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -38,13 +39,12 @@ def report(
     source = find_diagnosis(run)
     chosen = list(dict.fromkeys(formats or ()))
     _check_formats(chosen, out)
-    if out is not None:
-        _check_folder(out, source)
-
     from gapdoctor.files import write_text
     from gapdoctor.report import file_name, render
     from gapdoctor.storage import from_json, with_pictures
 
+    if out is not None:
+        check_folder(out, [source], {file_name(format_) for format_ in Format})
     stored = from_json(read_text(source), str(source))
     diagnosis = with_pictures(stored, source.parent)
     for format_ in chosen:
@@ -99,15 +99,28 @@ def _check_formats(chosen: list[Format], out: Path | None) -> None:
         raise GapDoctorError("stdout takes one format", "one --format, or a folder with --out")
 
 
-def _check_folder(out: Path, source: Path) -> None:
-    """Refuse a folder with files that gapdoctor did not write, or one where the input would go."""
-    from gapdoctor.report import file_name
+def check_folder(out: Path, sources: Sequence[Path], ours: Collection[str]) -> None:
+    """Refuse a folder with files that gapdoctor did not write, or one where an input would go.
 
-    ours = {file_name(format_) for format_ in Format}
+    Parameters
+    ----------
+    out : Path
+        Where to write.
+    sources : sequence of Path
+        What is read.
+    ours : collection of str
+        Names of the files that may be written there.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be used.
+    """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file", "name a folder with --out")
-    if source.resolve() in {(out / name).resolve() for name in ours}:
-        raise OutputError(f"{source}: would be overwritten", "name another folder with --out")
+    for source in sources:
+        if source.resolve() in {(out / name).resolve() for name in ours}:
+            raise OutputError(f"{source}: would be overwritten", "name another folder with --out")
     if not out.is_dir() or (out / "diagnosis.json").is_file():
         return
     strange = sorted(f.name for f in out.iterdir() if f.name not in ours)

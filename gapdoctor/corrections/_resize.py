@@ -41,6 +41,17 @@ def centre_zoomed(batch: torch.Tensor, share: float) -> torch.Tensor:
     return resized(batch[..., top : top + high, left : left + wide], (height, width))
 
 
+def framed(batch: torch.Tensor, share: float) -> torch.Tensor:
+    """Return a batch at a share of its height and width, its border repeated to the whole."""
+    height, width = batch.shape[-2:]
+    high, wide = part(height, share), part(width, share)
+    top, left = (height - high) // 2, (width - wide) // 2
+    small = resized(batch, (high, wide))
+    rows = (torch.arange(height) - top).clamp(0, high - 1).to(batch.device)
+    columns = (torch.arange(width) - left).clamp(0, wide - 1).to(batch.device)
+    return small[..., rows, :][..., columns]
+
+
 def part(length: int, share: float) -> int:
     """Return that share of a length in whole pixels, at least one."""
     return max(1, round(length * share))

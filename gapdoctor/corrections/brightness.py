@@ -12,14 +12,18 @@ from gapdoctor.corrections._base import Candidate, Context, Correction, Kind
 from gapdoctor.corrections._pixels import PixelRange
 from gapdoctor.corrections._statistics import Statistics
 
+_AGREE = 0.1
+"""Logarithm of the factor: means of a few hundred rows differ by so much by chance."""
+
 
 class Brightness(Correction):
     """The images are darker or brighter by a factor.
 
     Another exposure, or pixels that were scaled by something else than their maximum. The factor
     is the ratio of the mean pixel of the train rows to that of the held-out rows, one fitted
-    number. Pixels are counted from the black of the model-ready train rows, taken as in `invert`.
-    What was clipped at white is not got back.
+    number. Where the ratio of the whitest pixels is about the same, it is taken: it is exact where
+    nothing was clipped. Pixels are counted from the black of the model-ready train rows, taken as
+    in `invert`. What was clipped at white is not got back.
     """
 
     name: ClassVar[str] = "brightness"
@@ -31,7 +35,10 @@ class Brightness(Correction):
         want, have = _mean(pixels, context.train), _mean(pixels, context.heldout)
         if min(want, have) < 1e-3 or abs(math.log(want / have)) < 0.05:
             return []
-        return [self.parse(f"{written([want / have])}, {pixels.text}")]
+        factor, exact = want / have, _white(pixels, context.train) / _white(pixels, context.heldout)
+        if abs(math.log(exact / factor)) < _AGREE:
+            factor = exact
+        return [self.parse(f"{written([factor])}, {pixels.text}")]
 
     def parse(self, argument: str) -> Candidate:
         """Return the candidate of `FACTOR, RANGE`."""
@@ -46,3 +53,7 @@ class Brightness(Correction):
 
 def _mean(pixels: PixelRange, rows: Statistics) -> float:
     return float(pixels.pixels(rows.mean.reshape(1, -1)).mean())
+
+
+def _white(pixels: PixelRange, rows: Statistics) -> float:
+    return max(1e-3, float(pixels.pixels(rows.highs.reshape(1, -1)).max()))

@@ -15,6 +15,7 @@ from gapdoctor.errors import DataError
 
 _MOST_COLUMNS = 1024  # the assignment takes a second there, and grows with the third power
 _STAYING = 0.05  # deviations: columns that are alike stay where they are
+_OFF = 0.25  # deviations: what a few hundred rows do not put between two samples of one column
 _GAIN = 0.1  # deviations a moved column: less is noise of a few hundred rows
 
 Signatures = tuple[torch.Tensor, torch.Tensor]
@@ -30,25 +31,29 @@ class PermuteColumns(Correction):
     columns move and at least halve their distance by it; each moved column is one fitted number.
     The argument is the number of the held-out column for each place.
 
-    Where the columns were standardised after they were mixed up, they are compared with mean 0
-    and deviation 1 each, and then also get their train column's mean and deviation: `ORDER;
-    FACTORS; OFFSETS`, three fitted numbers a column. Columns of one shape that say nothing of the
-    class cannot be told apart, and hardly matter.
+    Where the columns were standardised after they were mixed up, by the numbers of the places where
+    they stood, they are also compared with mean 0 and deviation 1 each, and those that move also
+    get their train column's mean and deviation:
+    `ORDER; FACTORS; OFFSETS`, three fitted numbers a moved column. Columns of one shape that say
+    nothing of the class cannot be told apart, and hardly matter.
     """
 
     name: ClassVar[str] = "permute_columns"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.COLUMNS})
 
     def candidates(self, context: Context) -> list[Candidate]:
-        """Return the best order where it is credible, else the best order of shapes."""
+        """Return the best order and the best order of shapes, where these are credible."""
         train, heldout = context.train, context.heldout
         if not 1 < len(train.mean) <= _MOST_COLUMNS:
             return []
         order = _order(_signatures(train), _signatures(heldout), _scale(train))
-        if order is not None:
+        if order is not None and not _are_off(order, train, heldout):
             return [self.parse(written(order))]
-        order = _order(_shapes(train), _shapes(heldout), torch.ones_like(train.std))
-        return [] if order is None else [self.parse(_with_affine(order, train, heldout))]
+        # Columns that stand in another's mean and deviation may be found either way.
+        shaped = _order(_shapes(train), _shapes(heldout), torch.ones_like(train.std))
+        found = [] if order is None else [written(order)]
+        rescaled = [_with_affine(o, train, heldout) for o in (order, shaped) if o is not None]
+        return [self.parse(argument) for argument in (*found, *dict.fromkeys(rescaled))]
 
     def parse(self, argument: str) -> Candidate:
         """Return the candidate of `ORDER` or `ORDER; FACTORS; OFFSETS`."""
@@ -72,7 +77,7 @@ class PermuteColumns(Correction):
             return back * per_channel(affine[0], back) + per_channel(affine[1], back)
 
         label = f"{moved} columns put back in order" + (" and rescaled" if affine else "")
-        fitted = moved + (2 * len(order) if affine else 0)
+        fitted = moved * (3 if affine else 1)
         return Candidate(self.name, argument, label, fitted, undo=undo)
 
 
@@ -110,8 +115,32 @@ def _shapes(rows: Statistics) -> Signatures:
     return (rows.quantiles - mean) / deviation, (rows.class_means - mean) / deviation
 
 
-def _with_affine(order: list[int], train: Statistics, heldout: Statistics) -> str:
+def _are_off(order: list[int], train: Statistics, heldout: Statistics) -> bool:
+    """Whether another mean and deviation brings columns that move much nearer in their new place.
+
+    By the quantiles: the deviation of a column with a long tail is little known.
+    """
+    moved = torch.tensor(order) != torch.arange(len(order))
+    factors, offsets = _affine(order, train, heldout)
+    have = heldout.quantiles[order]
+    made = have * factors[:, None] + offsets[:, None]
+    scale = _scale(train)
+    before, after = (
+        (values - train.quantiles).abs().mean(dim=1) / scale for values in (have, made)
+    )
+    return bool((moved & (before > _OFF) & (after < 0.5 * before)).any())
+
+
+def _affine(
+    order: list[int], train: Statistics, heldout: Statistics
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return factors and offsets (d,) that give columns which move their train mean, deviation."""
     mean, std = heldout.mean[order], heldout.std[order]
-    factors = torch.where((std > 0) & (train.std > 0), train.std / std, 1.0)
-    offsets = train.mean - factors * mean
+    moved = torch.tensor(order) != torch.arange(len(order))  # the others are as they were
+    factors = torch.where((std > 0) & (train.std > 0) & moved, train.std / std, 1.0)
+    return factors, torch.where(moved, train.mean - factors * mean, 0.0)
+
+
+def _with_affine(order: list[int], train: Statistics, heldout: Statistics) -> str:
+    factors, offsets = _affine(order, train, heldout)
     return "; ".join(written(side) for side in (order, factors.tolist(), offsets.tolist()))

@@ -16,14 +16,18 @@ class Weights:
 
     prior: float = -2.0
     """Log-odds of a cause before anything was asked (seven causes, one or two at a time)."""
+    reason: float = 1.5
+    """Log-odds, given that a cause is there, of what the claims call a reason for it."""
     left_clear: float = 1.0
     """Log-odds where what is left of the cause's side is above h with its whole interval."""
     left_some: float = 0.0
     """Log-odds where it is above 0 with its whole interval and may exceed h."""
+    left_unsure: float = -2.0
+    """Log-odds where its value is above h, but its interval reaches down to 0."""
     left_none: float = -4.0
-    """Log-odds where its interval reaches down to 0 or stays below h: there is nothing to
-    explain."""
-    unclear: float = 0.45
+    """Log-odds where its value is below h and its interval reaches down to 0, or all of it stays
+    below h: there is nothing to explain."""
+    unclear: float = 0.35
     """No confidence is above this where the interval of what is left of the excess contains h:
     that there is anything to explain is not shown."""
     ceiling: float = 0.97
@@ -79,10 +83,24 @@ def confidence(claims: Sequence[Claim], left: Left | None, limit: float, weights
             odds += weights.left_none
         elif left.whole.low <= limit:
             ceiling = weights.unclear
-    return min(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds)))), ceiling)
+    return min(_probability(odds), ceiling)
+
+
+def given(claims: Sequence[Claim], weights: Weights) -> float:
+    """Return P(cause | what it is a reason for is there), by summed log-odds.
+
+    What is left to explain speaks of the other cause; here it is only asked why.
+    """
+    return _probability(weights.reason + sum(c.strength for c in claims))
+
+
+def _probability(odds: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
 
 
 def _of_side(side: Interval, limit: float, weights: Weights) -> float:
     if side.low > limit:
         return weights.left_clear
-    return weights.left_some if side.low > 0 and side.high >= limit else weights.left_none
+    if side.low > 0 and side.high >= limit:
+        return weights.left_some
+    return weights.left_unsure if side.value > limit else weights.left_none

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gapdoctor.diagnosis.account import Account, Ledger, draw_up
-from gapdoctor.diagnosis.confidence import Left, Weights, confidence, strongest, valid
+from gapdoctor.diagnosis.confidence import Left, Weights, confidence, given, strongest, valid
 from gapdoctor.diagnosis.verdict import severity_of, verdict_of
 from gapdoctor.domain.causes import PAGES, Cause
 from gapdoctor.domain.diagnosis import Gap, RankedCause, Verdict
@@ -93,14 +93,17 @@ def _limited(gap: Gap, account: Account) -> Gap:
 
 
 def _heard(claims: Sequence[Claim], account: Account, gap: Gap, weights: Weights) -> list[Claim]:
-    """Return the strongest claim a topic of those that no present cause voids."""
-    spoken = _candidates(claims, account, gap, weights)
-    present = frozenset(c.cause for c in spoken if c.confidence >= NAMED)
-    return [
-        claim
-        for cause in Cause
-        for claim in strongest(valid([c for c in claims if c.cause is cause], present))
-    ]
+    """Return the strongest claim a topic of those that no present cause voids.
+
+    What an intervention has proven voids first: a cause that is voided itself voids nothing.
+    """
+    for proven in (True, False):
+        spoken = _candidates(claims, account, gap, weights)
+        present = frozenset(
+            c.cause for c in spoken if c.confidence >= NAMED and (c.side is None or not proven)
+        )
+        claims = valid(claims, present)
+    return [c for cause in Cause for c in strongest([c for c in claims if c.cause is cause])]
 
 
 def _candidates(
@@ -110,8 +113,7 @@ def _candidates(
     by_cause = [(cause, [c for c in claims if c.cause is cause]) for cause in Cause]
     found = [_candidate(cause, mine, account, gap, weights) for cause, mine in by_cause if mine]
     sure = {c.cause: c.confidence for c in found}
-    found = [replace(c, confidence=min([c.confidence, *_bounds(c, sure)])) for c in found]
-    return _competing(found)
+    return _competing([_as_a_reason(c, sure, weights) for c in found])
 
 
 def _competing(candidates: list[_Candidate]) -> list[_Candidate]:
@@ -126,9 +128,13 @@ def _competing(candidates: list[_Candidate]) -> list[_Candidate]:
     return [replace(c, confidence=odds[c.cause] / total) if c in rivals else c for c in candidates]
 
 
-def _bounds(candidate: _Candidate, sure: dict[Cause, float]) -> list[float]:
-    """How sure the causes are that this one is a reason for; it cannot be surer."""
-    return [sure.get(c.needs_cause, 0.0) for c in candidate.claims if c.needs_cause is not None]
+def _as_a_reason(candidate: _Candidate, sure: dict[Cause, float], weights: Weights) -> _Candidate:
+    """A reason for another cause is as sure as that one, times how likely it is then."""
+    of = {c.needs_cause for c in candidate.claims if c.needs_cause is not None}
+    if not of:
+        return candidate
+    least = min(sure.get(cause, 0.0) for cause in of)
+    return replace(candidate, confidence=least * given(candidate.claims, weights))
 
 
 def _candidate(
@@ -136,15 +142,22 @@ def _candidate(
 ) -> _Candidate:
     speaking = strongest(claims)
     if cause in account.explained:
+        # What was switched off speaks for itself: that a side shows nothing is no word against it.
+        speaking = [c for c in speaking if c.returned is not None or c.strength > 0]
         sure = confidence(speaking, None, gap.limit, weights)
         explained, shared = account.explained[cause], account.shared[cause]
         return _Candidate(cause, tuple(speaking), sure, explained, shared, None)
     side = next((c.side for c in sorted(speaking, key=lambda c: -c.strength) if c.side), None)
     left = ZERO if side is None else account.left[side]
-    # Where nothing was switched off, the excess of all rows is the sharper measure of the rest.
+    # Where nothing was switched off, the split of all rows is the sharper measure of the rest.
     whole = account.unexplained if account.alone else gap.excess
-    sure = confidence(speaking, Left(left, whole), gap.limit, weights)
+    sharper = left if account.alone or side is None else _side_of(gap, side)
+    sure = confidence(speaking, Left(sharper, whole), gap.limit, weights)
     return _Candidate(cause, tuple(speaking), sure, left, ZERO, side)
+
+
+def _side_of(gap: Gap, side: Side) -> Interval:
+    return gap.fit_deficit if side is Side.FIT_DEFICIT else gap.excess_gap
 
 
 def _that_fit(
@@ -193,13 +206,24 @@ def _by_strength(candidate: _Candidate) -> list[Claim]:
 
 
 def _consequences_last(order: list[_Candidate]) -> list[_Candidate]:
-    """Put a cause right behind the present one that it follows from, or is a reason for."""
+    """Put what follows from a present cause, or is a reason for one, behind all that stand alone.
+
+    A second cause of its own is worth more to the reader than what the first one entails.
+    """
     there = {c.cause for c in order if c.confidence >= NAMED}
+    entailed = [c for c in order if _origins(c) & there]
+    alone = [c for c in order if c not in entailed]
+    last = max((i for i, c in enumerate(alone, start=1) if c.cause in there), default=0)
+    return [*alone[:last], *_chained(entailed), *alone[last:]]
+
+
+def _chained(order: list[_Candidate]) -> list[_Candidate]:
+    """Put each right behind the last of its origins that is among them."""
     result = list(order)
     for _ in order:  # a chain settles after as many rounds as it has links
         for c in order:
-            before = max((_place(result, o) for o in _origins(c) if o in there), default=-1)
-            at = result.index(c)
+            places = [i for i, o in enumerate(result) if o.cause in _origins(c)]
+            at, before = result.index(c), max(places, default=-1)
             if at < before:
                 result.insert(before, result.pop(at))
     return result
@@ -208,10 +232,6 @@ def _consequences_last(order: list[_Candidate]) -> list[_Candidate]:
 def _origins(candidate: _Candidate) -> set[Cause]:
     named = {k for c in candidate.claims for k in (c.consequence_of, c.needs_cause)}
     return {cause for cause in named if cause is not None}
-
-
-def _place(order: list[_Candidate], cause: Cause) -> int:
-    return next(i for i, c in enumerate(order) if c.cause is cause)
 
 
 def _bars(ranked: Sequence[RankedCause], account: Account) -> tuple[tuple[str, str, Interval], ...]:

@@ -133,6 +133,8 @@ class Cost:
     """Rows sent through a model, both models and all probes together."""
     bare_forward_seconds: float
     """What one bare pass of teacher and student over the samples used took."""
+    preparing_seconds: float = 0.0
+    """Of `seconds`, what reading and preparing inputs took: files, decoding, pipelines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,26 @@ def call(
         return function(**args)
 
 
+def fit_for_training(function: Any, name: str, place: str) -> None:
+    """Raise ConfigError where what the user named cannot be called as a trainer is."""
+    wanted = "(student, teacher, train_data, recipe)"
+    if not callable(function) or inspect.isclass(function):
+        kind = "a class" if inspect.isclass(function) else type(function).__name__
+        raise ConfigError(f"{place}: {name} is {kind}, not a trainer", f"name a function {wanted}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some of C tell none; the call itself will
+    try:
+        signature.bind(*range(4))
+    except TypeError as error:
+        shown_as = name.rpartition(":")[2]
+        raise ConfigError(
+            f"{place}: {name} {error}; its signature is {shown_as}{signature}",
+            f"a trainer is called with {wanted}, in this order",
+        ) from None
+
+
 def _check_args(
     function: Callable[..., Any],
     args: Mapping[str, Any],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class Config:
     recipe: RecipeSection
     values: Mapping[str, Any]
     """The merged table as read, for hashing."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What was laid over the TOML: dotted keys, paths relative to the working directory."""
 
     @property
     def references(self) -> tuple[Reference, ...]:
@@ -111,6 +113,7 @@ def read_config(path: Path | None, settings: Mapping[str, Any] | None = None) ->
         preprocess=read_preprocess(merged),
         recipe=read_recipe(merged),
         values=merged.values,
+        settings=dict(settings or {}),
     )
 
 

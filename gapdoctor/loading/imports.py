@@ -86,8 +86,10 @@ def importable(*folders: Path) -> Iterator[None]:
     Two pairs in different folders may each have a `models.py`. No `.pyc` is written: inputs are
     never written to.
     """
-    loaded = list(sys.modules.items())
-    hidden = {name: module for name, module in loaded if _is_shadowed(name, module, folders)}
+    loaded = sys.modules.copy()  # in one go: another thread may be importing
+    hidden = {
+        name: module for name, module in loaded.items() if _is_shadowed(name, module, folders)
+    }
     path, quiet = list(sys.path), sys.dont_write_bytecode
     for name in hidden:
         del sys.modules[name]

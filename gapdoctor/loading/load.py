@@ -6,7 +6,7 @@ What is heavy is imported only once the config is known to be good.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gapdoctor.loading.models import Loaded
     from gapdoctor.loading.sections import PreprocessSection, RecipeSection
     from gapdoctor.loading.splits import Splits
-    from gapdoctor.observe.case import Case, Preprocess
+    from gapdoctor.observe.case import Case, Preprocess, Source
 
 
 def load_case(
@@ -74,7 +74,7 @@ def case_of(config: Config, *, unsafe_load: bool = False) -> Case:
     given = config.recipe.recipe
     recipe, conflicts = merged_recipe(given, recover_recipe(own))
     advice = [note for note in recipe_notes(own) if not _is_followed(note, given)]
-    groups, augment = config.data.groups, config.recipe.augment
+    groups, augment, trainer = config.data.groups, config.recipe.augment, config.recipe.trainer
     case = Case(
         student=student.model,
         teacher=teacher.model,
@@ -90,12 +90,22 @@ def case_of(config: Config, *, unsafe_load: bool = False) -> Case:
         larger_factory=larger,
         output_temperature=config.student.output_temperature,
         augment=None if augment is None else reference.pipeline(augment).call,
+        trainer=None if trainer is None else reference.trainer(trainer),
         sample_keys=config.data.sample_keys,
         records={"student": student.record, "teacher": teacher.record},
         notes=(*student.notes, *teacher.notes, *data.notes, *advice, *conflicts),
         where={ref.key: ref.name for ref in config.references},
     )
-    return with_corrections(case)
+    case = with_corrections(case)
+    return replace(case, source=_source(config, case.parts, unsafe=unsafe_load))
+
+
+def _source(config: Config, parts: tuple[Any, ...], *, unsafe: bool) -> Source:
+    from gapdoctor.observe.case import Source
+
+    checkpoint = config.settings.get("student.checkpoint")
+    path = None if config.path is None else str(config.path.absolute())
+    return Source(str(Path.cwd()), path, checkpoint, config.settings, unsafe, parts)
 
 
 def _teacher(config: Config, own: Checkpoint, data: Splits, *, unsafe: bool) -> Loaded[Any]:

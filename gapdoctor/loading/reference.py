@@ -16,9 +16,10 @@ from typing import Any
 from torch import nn
 
 from gapdoctor.errors import ConfigError, UserCodeError
-from gapdoctor.loading.calls import attribute, call
-from gapdoctor.loading.imports import import_file, import_package
+from gapdoctor.loading.calls import attribute, call, fit_for_training
+from gapdoctor.loading.imports import import_file, import_package, importable
 from gapdoctor.loading.libraries import library_thing
+from gapdoctor.loading.user_code import user_errors
 from gapdoctor.loading.where import LIBRARIES, Reference
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.case import Pipeline
@@ -107,6 +108,25 @@ def factory(ref: Reference, args: Mapping[str, Any]) -> Callable[[], nn.Module] 
     return functools.partial(_build, ref, found, dict(args))
 
 
+def trainer(ref: Reference) -> Callable[..., nn.Module]:
+    """Return the user's own training; its failures name the config's key beside their line.
+
+    Raises
+    ------
+    ConfigError
+        When what is named does not take a student, a teacher, train data and a recipe.
+    """
+    found = thing(ref)
+    fit_for_training(found, ref.name, ref.place)
+
+    def train(student: Any, teacher: Any, train_data: Any, recipe: Any) -> nn.Module:
+        with importable(_folder(ref)), user_errors(f"{ref.key}: training by {ref.name}", ref.place):
+            trained: nn.Module = found(student, teacher, train_data, recipe)
+            return trained
+
+    return train
+
+
 def _build(ref: Reference, builder: Any, args: Mapping[str, Any]) -> nn.Module:
     built = _called(ref, builder, args)
     if not isinstance(built, nn.Module):
@@ -135,5 +155,8 @@ def _called(ref: Reference, function: Any, args: Mapping[str, Any]) -> Any:
             f"{ref.place}: {ref.name} is {type(function).__name__}, which cannot be called",
             "name a class or a function",
         )
-    folder = ref.path.parent.resolve() if ref.is_code_file else ref.base.absolute()
-    return call(function, args, ref.name, ref.place, ref.arg_places, folder)
+    return call(function, args, ref.name, ref.place, ref.arg_places, _folder(ref))
+
+
+def _folder(ref: Reference) -> Path:
+    return ref.path.parent.resolve() if ref.is_code_file else ref.base.absolute()

@@ -43,7 +43,8 @@ def borrowed(model: nn.Module, device: torch.device) -> Iterator[nn.Module]:
             yield model
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:  # setting an attribute of a module is slow
+                module.training = training
         for parameter, wanted in wants:
             if parameter.requires_grad != wanted:
                 parameter.requires_grad_(wanted)
@@ -96,7 +97,7 @@ def own_random_state(seed: int) -> Iterator[None]:
     try:
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 - a user's pipeline may use it
-        torch.manual_seed(seed)
+        _seed_torch(seed)
         yield
     finally:
         random.setstate(python)
@@ -106,3 +107,14 @@ def own_random_state(seed: int) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
         if mps is not None:
             torch.mps.set_rng_state(mps)
+
+
+def _seed_torch(seed: int) -> None:
+    """As `torch.manual_seed`, which takes a millisecond where CUDA was never used: it keeps a stack
+    trace for each kind of device that is not there.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)

@@ -89,6 +89,20 @@ class TeacherLogits:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How another process loads a case again: the arguments of `load_case`, and from where."""
+
+    folder: str
+    """The working directory, which relative paths start from."""
+    config: str | None = None
+    checkpoint: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    unsafe_load: bool = False
+    parts: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+    """What was loaded (`Case.parts`)."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A trained teacher/student pair with its data.
@@ -133,6 +147,8 @@ class Case:
     """The student's logits are divided by it (`[student] output_temperature`)."""
     augment: Callable[[Any], Any] | None = None
     """The user's own augmentation, on one model-ready sample."""
+    trainer: Callable[..., nn.Module] | None = None
+    """The user's own training: (student, teacher, train_data, recipe) -> the trained student."""
     sample_keys: tuple[str, str] = ("input", "label")
     """Keys of the input and the label where a sample is a dict."""
     records: Mapping[Literal["student", "teacher"], ModelRecord] = field(default_factory=dict)
@@ -141,6 +157,8 @@ class Case:
     """What loading assumed on the way, one sentence each."""
     where: Mapping[str, str] = field(default_factory=dict)
     """How the config names its things: dotted key -> `where:what`, for messages."""
+    source: Source | None = None
+    """How the case was loaded; None for live objects."""
 
     @property
     def recipe_record(self) -> RecipeRecord:
@@ -148,6 +166,21 @@ class Case:
         if isinstance(self.recipe, RecipeRecord):
             return self.recipe
         return RecipeRecord(self.recipe, {key: "config" for key in self.recipe.known()})
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """All that trainings depend on, beside the recipe."""
+        return (
+            self.student, self.teacher, self.train, self.heldout, self.test, self.preprocess,
+            self.groups, self.student_factory, self.larger_factory, self.augment, self.trainer,
+        )  # fmt: skip
+
+    @property
+    def is_as_loaded(self) -> bool:
+        """Whether loading it again gives this case: nothing of it was replaced."""
+        if self.source is None or len(self.source.parts) != len(self.parts):
+            return False
+        return all(a is b for a, b in zip(self.source.parts, self.parts, strict=True))
 
     def predict(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,8 @@ class Inputs:
         self._pipelines = pipelines
         self._budget = budget
         self._kept: dict[tuple[int, int, str], torch.Tensor] = {}
+        self.seconds = 0.0
+        """Spent on reading and preparing, counted apart from what is done with the inputs."""
         self.labels: list[Indices] = [np.empty(0, np.int64) for _ in parts]
         """Labels of the rows read so far, a part."""
 
@@ -61,10 +64,14 @@ class Inputs:
         found = []
         for at in np.unique(positions // batch_size) * batch_size:
             chunk = self._chunk(part, int(at), min(int(at) + batch_size, read), pipeline)
-            inside = (positions >= at) & (positions < at + batch_size)
-            found.append(chunk[torch.from_numpy(positions[inside] - at)])
+            wanted = positions[(positions >= at) & (positions < at + batch_size)] - at
+            whole = np.array_equal(wanted, np.arange(len(chunk)))
+            found.append(chunk if whole else chunk[torch.from_numpy(wanted)])
+        rows = torch.cat(found)
+        if (np.diff(positions // batch_size) >= 0).all():
+            return rows
         order = np.argsort(positions // batch_size, kind="stable")
-        return torch.cat(found)[torch.from_numpy(np.argsort(order))]
+        return rows[torch.from_numpy(np.argsort(order))]
 
     def differs(self, part: int, count: int, pipeline: str) -> bool:
         """Tell whether the first `count` rows of a part differ when read twice, past the cache."""
@@ -79,6 +86,12 @@ class Inputs:
         kept = self._kept.get((part, start, pipeline))
         if kept is not None and len(kept) >= stop - start:
             return kept[: stop - start]
+        started = time.perf_counter()
+        wanted = self._read(part, start, stop, pipeline)
+        self.seconds += time.perf_counter() - started
+        return wanted
+
+    def _read(self, part: int, start: int, stop: int, pipeline: str) -> torch.Tensor:
         rows, order = self._parts[part]
         raw = rows.read(order[start:stop])
         if start == len(self.labels[part]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -21,11 +20,12 @@ from gapdoctor.observe.needs import Need
 from gapdoctor.observe.outputs import Outputs, SplitRows, broken_rows, joined
 from gapdoctor.observe.pipelines import Prepared, prepare_case
 from gapdoctor.observe.progress import Progress
+from gapdoctor.observe.reading import Reading
 from gapdoctor.observe.sampling import rounds
 from gapdoctor.observe.scorer import Scorer
-from gapdoctor.observe.splits import check_groups, open_inputs, orders_of, seeded, split_rows
+from gapdoctor.observe.settings import Settings
+from gapdoctor.observe.splits import check_groups, seeded
 from gapdoctor.observe.stack import Stack, Transform, View, own_pipeline
-from gapdoctor.stats.assignment import reorder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,18 +36,6 @@ T = TypeVar("T")
 
 SHORT = 1_000
 """Rows of a short pass, at most."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much is looked at, and how."""
-
-    seed: int = 0
-    max_samples: int = 10_000
-    batch_size: int = 256
-    device: str = "auto"
-    train_probes: bool = False
-    """Whether probes may train copies of the student."""
 
 
 class Observations:
@@ -72,8 +60,7 @@ class Observations:
         """Raw rows and pipelines."""
         self.scorer = Scorer(case, settings.device, settings.batch_size)
         check_groups(case.groups, self.data.heldout.count)
-        self._orders = orders_of(self.data, settings.seed)
-        self._inputs = open_inputs(self.data, self._orders)
+        self._reading = Reading(self.data, settings.seed, settings.batch_size)
         self._parts: dict[tuple[Model, Split, View], list[Outputs]] = {}
         self._whole: dict[tuple[Model, Split, View], Outputs] = {}
         self._once: dict[str, object] = {}
@@ -138,22 +125,24 @@ class Observations:
 
     def rounds(self) -> list[int]:
         """Return the numbers of rows a split after which looking may stop."""
-        longest = max(len(order) for orders in self._orders.values() for order in orders)
-        return rounds(min(longest, self.settings.max_samples), self.settings.batch_size)
+        most = min(self._reading.longest(), self.settings.max_samples)
+        return rounds(most, self.settings.batch_size)
 
     def passes(self, rows: int) -> int:
         """Return how many rows go through a model to look at `rows` of each split."""
-        return 2 * sum(min(rows, len(o)) for orders in self._orders.values() for o in orders)
+        return 2 * self._reading.count(rows)
+
+    def preparing_seconds(self) -> float:
+        """Return what reading and preparing inputs has taken so far."""
+        return self._reading.seconds()
 
     def extend(self, rows: int) -> None:
         """Look at rows of each split up to `rows`, in reading order, through both models."""
         own = {(m, s, self._own_view(m, s)) for m in Model for s in Split}
         self._parts = {key: parts for key, parts in self._parts.items() if key in own}
         for split in Split:
-            for part, order in enumerate(self._orders[split]):
-                start, stop = min(self.used, len(order)), min(rows, len(order))
-                if stop > start:
-                    self._look(split, part, start, stop)
+            for span in self._reading.spans(split, self.used, rows):
+                self._look(split, *span)
         self.used = rows
         self._whole.clear()
         self._once.clear()
@@ -216,12 +205,8 @@ class Observations:
 
     def reads_differ(self, split: Split, count: int) -> bool:
         """Tell whether the first rows of a split give other model inputs when read again."""
-        names = sorted({self._own_view(model, split).pipeline for model in Model})
-        return any(
-            self._inputs[split].differs(part, min(count, self.used, len(order)), name)
-            for part, order in enumerate(self._orders[split])
-            for name in names
-        )
+        names = {self._own_view(model, split).pipeline for model in Model}
+        return self._reading.differs(split, min(count, self.used), names)
 
     # -- short passes ----------------------------------------------------------------------
 
@@ -234,16 +219,7 @@ class Observations:
     ) -> torch.Tensor:
         """Return the model-ready inputs (n, …) at positions of the rows used."""
         name = self.data.same[pipeline or own_pipeline(Model.STUDENT, split)]
-        found, at = [], 0
-        for part, order in enumerate(self._orders[split]):
-            length = min(self.used, len(order))
-            inside = positions[(positions >= at) & (positions < at + length)] - at
-            if len(inside):
-                found.append(
-                    self._inputs[split].gather(part, inside, name, self.settings.batch_size)
-                )
-            at += length
-        return torch.cat(found)
+        return self._reading.at(split, positions, self.used, name)
 
     def mended_inputs(self, split: Split, positions: NDArray[np.int64]) -> torch.Tensor:
         """Return inputs through the train pipeline, with what was proven to mend them."""
@@ -271,25 +247,14 @@ class Observations:
 
     @cached_property
     def _rows(self) -> dict[Split, SplitRows]:
-        return {
-            split: split_rows(
-                split,
-                [
-                    self._inputs[split].labels[part][: self.used]
-                    for part in range(len(self._orders[split]))
-                ],
-                [order[: self.used] for order in self._orders[split]],
-                self.case.groups,
-            )
-            for split in Split
-        }
+        return {s: self._reading.rows(s, self.used, self.case.groups) for s in Split}
 
     def _seen(self, model: Model, split: Split, view: View) -> Outputs:
         key = (model, split, view)
         if key not in self._parts:
             self._parts[key] = [
-                self._pass(model, split, view, part, 0, min(self.used, len(order)), None)
-                for part, order in enumerate(self._orders[split])
+                self._pass(model, split, view, *span, None)
+                for span in self._reading.spans(split, 0, self.used)
             ]
         if key not in self._whole:
             self._whole[key] = joined(self._parts[key])
@@ -297,14 +262,8 @@ class Observations:
 
     def _standing_on(self, stack: Stack, model: Model, split: Split) -> Outputs:
         own = self.data.same[own_pipeline(model, split)]
-        found = self._seen(model, split, stack.view(model, split, own, self.data.same["train"]))
-        order, tau = stack.class_order(model, split), stack.temperature(model)
-        if order is not None:
-            found = self._reordered(found, split, order)
-        if tau != 1.0:
-            logits = found.logits / np.float32(tau)
-            found = Outputs.of(logits, self.rows(split).labels, found.features)
-        return found
+        view = stack.view(model, split, own, self.data.same["train"])
+        return stack.mended(self._seen(model, split, view), model, split, self.rows(split).labels)
 
     def _pass(
         self,
@@ -316,26 +275,22 @@ class Observations:
         stop: int,
         meter: Meter | None,
     ) -> Outputs:
-        inputs, order = self._inputs[split], self._orders[split][part]
-        batches = inputs.batches(part, start, stop, view.pipeline, self.settings.batch_size)
+        reading, order = self._reading, self._reading.index(split, part)
+        batches = reading.batches(split, part, start, stop, view.pipeline)
         if self.scorer.runs(model):
             changed = self.stack.apply(batches, view)
             found = self.scorer.run(model, changed, variant=view.variant, meter=meter)
             logits, features = found.logits, found.features
         else:
-            if len(inputs.labels[part]) < stop:
+            if len(reading.labels(split, part)) < stop:
                 for _ in batches:  # the labels are still to be read
                     pass
             logits = self.scorer.stored(split, part, order[start:stop], len(order))
             features = None
-        labels = inputs.labels[part][start:stop]
+        labels = reading.labels(split, part)[start:stop]
         name = "test" if part == 1 else str(split)
         check_labels(labels, order[start:stop], logits.shape[1], str(model), name)
         lost = int(broken_rows(logits).sum())
         if lost and meter is not None:
             self.broken[model, split] = self.broken.get((model, split), 0) + lost
         return Outputs.of(logits, labels, features)
-
-    def _reordered(self, found: Outputs, split: Split, order: NDArray[np.int64]) -> Outputs:
-        moved = reorder(found.logits, order).astype(np.float32)
-        return Outputs.of(moved, self.rows(split).labels, found.features)

@@ -20,7 +20,7 @@ class Outputs:
     logits: NDArray[np.float32]
     """(n, C); zeros on rows where the model gave NaN or infinity."""
     features: NDArray[np.float32] | None
-    """(n, d) what the linear head was fed, or None."""
+    """(n, d) what the linear head was fed, or None; zeros on rows that hold NaN or infinity."""
     loss: Floats
     """(n,) cross-entropy in nats at T = 1."""
     correct: NDArray[np.bool_]
@@ -41,6 +41,8 @@ class Outputs:
         lost = broken_rows(logits)
         if lost.any():  # argmax would give a broken row a plausible class
             logits = np.where(lost[:, None], np.float32(0), logits)
+        if features is not None and (unfit := broken_rows(features)).any():
+            features = np.where(unfit[:, None], np.float32(0), features)
         correct = (logits.argmax(axis=1) == labels) & ~lost
         return cls(logits, features, cross_entropy(logits, labels), correct)
 
@@ -71,9 +73,9 @@ class SplitRows:
         return self.from_test if self.from_test.any() else np.ones(len(self.labels), dtype=bool)
 
 
-def broken_rows(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return which rows (n,) hold NaN or infinity."""
-    return np.asarray(~np.isfinite(logits).all(axis=1))
+def broken_rows(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which rows (n,) of logits or features (n, k) hold NaN or infinity."""
+    return np.asarray(~np.isfinite(values).all(axis=1))
 
 
 def joined(parts: Sequence[Outputs]) -> Outputs:

@@ -46,11 +46,24 @@ def prepare_case(case: Case, stream_rows: int, seed: int) -> Prepared:
     if given.train is None and given.inference is None and given.teacher is None:
         found = _from_transforms(case, train, heldout, test, rows)
         if found is not None:
-            return found
+            return _corrected(found, case)
     pipelines, notes = declared_pipelines(case)
     same = _same(pipelines)
     both = given.train is not None and given.inference is not None
     return Prepared(train, heldout, test, pipelines, same, both, notes)
+
+
+def through_train(found: Prepared, case: Case) -> Prepared:
+    """Return the data with the train pipeline at inference too, then the case's corrections.
+
+    Wherever the pipelines come from: the config, or the data sets themselves.
+    """
+    steps = tuple(step for step in case.preprocess.corrections if callable(step))
+    train = found.pipelines["train"]
+    if steps:
+        train = replace(train or Pipeline(_as_it_is, name="corrections"), after=steps)
+    pipelines = found.pipelines | {"inference": train}
+    return replace(found, pipelines=pipelines, same=_same(pipelines))
 
 
 def declared_pipelines(case: Case) -> tuple[dict[str, Pipeline | None], tuple[str, ...]]:
@@ -78,6 +91,18 @@ def declared_pipelines(case: Case) -> tuple[dict[str, Pipeline | None], tuple[st
         "teacher": teacher,
         "heldout_teacher": heldout_teacher,
     }, tuple(notes)
+
+
+def _corrected(found: Prepared, case: Case) -> Prepared:
+    """With the corrections of the case behind a pipeline that the data sets themselves gave."""
+    steps = tuple(step for step in case.preprocess.corrections if callable(step))
+    if not steps:
+        return found
+    own = found.pipelines["inference"] or Pipeline(_as_it_is, name="corrections")
+    pipelines = found.pipelines | {"inference": replace(own, after=steps)}
+    if not found.given:
+        pipelines["heldout_teacher"] = pipelines["inference"]
+    return replace(found, pipelines=pipelines, same=_same(pipelines))
 
 
 def _as_it_is(sample: Any) -> Any:

@@ -33,6 +33,7 @@ class Scorer:
         self._wanted = device
         self._batch_size = batch_size
         self._variants: dict[str, Forward] = {}
+        self._elsewhere = 0
         self._models = {
             who: self._forward(model, str(who))
             for who, model in ((Model.STUDENT, case.student), (Model.TEACHER, case.teacher))
@@ -56,7 +57,9 @@ class Scorer:
         return found
 
     def add(self, name: str, module: nn.Module) -> None:
-        """Make a changed copy of a model known under a name."""
+        """Make a changed copy of a model known under a name, instead of one of that name."""
+        if name in self._variants:
+            self.spend(self._variants[name].meter.samples)
         self._variants[name] = self._forward(module, name)
 
     def runs(self, model: Model) -> bool:
@@ -78,7 +81,13 @@ class Scorer:
 
     def samples(self) -> int:
         """Return how many rows went through a model, all of them together."""
-        return sum(f.meter.samples for f in (*self._models.values(), *self._variants.values()))
+        return self._elsewhere + sum(
+            forward.meter.samples for forward in (*self._models.values(), *self._variants.values())
+        )
+
+    def spend(self, samples: int) -> None:
+        """Count rows that went through a copy of a model elsewhere, such as in training."""
+        self._elsewhere += samples
 
     def stored(
         self, split: Split, part: int, rows: NDArray[np.int64], count: int

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from gapdoctor.domain.findings import Intervention
 from gapdoctor.observe.case import Model, Split
+from gapdoctor.observe.outputs import Outputs
+from gapdoctor.stats.assignment import reorder
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -79,6 +81,18 @@ class Stack:
             for name in view.corrections:
                 batch = self.transforms[name](batch)
             yield batch
+
+    def mended(
+        self, found: Outputs, model: Model, split: Split, labels: NDArray[np.int64]
+    ) -> Outputs:
+        """Return what a model says of the rows of a split, in proven order and at proven scale."""
+        order, tau = self.class_order(model, split), self.temperature(model)
+        if order is not None:
+            moved = reorder(found.logits, order).astype(np.float32)
+            found = Outputs.of(moved, labels, found.features)
+        if tau != 1.0:
+            found = Outputs.of(found.logits / np.float32(tau), labels, found.features)
+        return found
 
     def class_order(self, model: Model, split: Split) -> NDArray[np.int64] | None:
         """Return the order of the logits' columns that was proven for a model, or None.

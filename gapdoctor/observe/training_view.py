@@ -19,6 +19,7 @@ from gapdoctor.observe.case import Model, Split
 from gapdoctor.observe.needs import Need
 from gapdoctor.observe.observations import Observations
 from gapdoctor.observe.outputs import Outputs, joined
+from gapdoctor.stats.assignment import reorder
 from gapdoctor.stats.head import HeadGradients, head_gradients
 
 ROW_VIEWS = 4_000
@@ -43,7 +44,8 @@ class TrainingView:
     labels: NDArray[np.int64]
     """(n,)"""
     head: NDArray[np.float64]
-    """(C, d + 1) the student's head, bias last; zeros there where it has none."""
+    """(C, d + 1) the student's head, bias last; zeros there where it has none. In the order of the
+    classes that was proven, as are the student's logits."""
     biased: bool
     """Whether the head has a bias."""
     augmented: bool
@@ -126,9 +128,14 @@ def _taken(seen: Observations, augment: Augment | None) -> TrainingView | str:
     logits = student.logits * np.float32(seen.case.output_temperature)
     head = seen.scorer.head(Model.STUDENT)
     assert head is not None
+    weights = _weights(head)
+    order = seen.stack.class_order(Model.STUDENT, Split.TRAIN)
+    if order is not None:  # it was moved after training
+        logits = reorder(logits, order).astype(np.float32)
+        weights = reorder(weights.T, order).T
     return TrainingView(
         student.features[: len(positions)], logits[: len(positions)],
-        teacher.logits[: len(positions)], labels[positions], _weights(head),
+        teacher.logits[: len(positions)], labels[positions], weights,
         head.bias is not None, augment is not None,
     )  # fmt: skip
 

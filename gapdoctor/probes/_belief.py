@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from gapdoctor.corrections._base import Candidate, Transform
 from gapdoctor.domain.findings import Floats, Interval, Intervention, Returned
 from gapdoctor.observe.case import Model, Split
-from gapdoctor.observe.measures import limit_now
 from gapdoctor.observe.observations import Observations
 from gapdoctor.observe.outputs import Outputs
 from gapdoctor.stats.calibration import cross_entropy, fit_temperature
 from gapdoctor.stats.intervals import mean_interval
+from gapdoctor.stats.split import limit_h
+
+MOST_FALL = 0.02
+"""Share of rows by which accuracy may fall where its interval reaches down to 0."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,28 @@ class Believed:
     student: Interval
     teacher: Interval
     returned: Returned
+    limit: float
+    """h, the teacher judged without the fault."""
     costs: tuple[float, float] = (0.0, 0.0)
     """What held-out rows cost student and teacher more than train rows, nats."""
 
 
 def undone(
-    seen: Observations, candidate: Candidate, intervention: Intervention, accuracy_fall: float
+    seen: Observations,
+    candidate: Candidate,
+    intervention: Intervention,
+    accuracy_fall: float,
+    *,
+    mends: bool,
 ) -> Believed | None:
     """Undo it on all held-out rows and judge it by half B; None where it is not believed.
 
     The teacher gets loss back, one of the models more than h; both gains stay when each model gets
-    its own temperature before and after; no accuracy falls by more than `accuracy_fall`.
+    its own temperature before and after; no accuracy falls by more than `accuracy_fall`, as far as
+    the rows can tell. Where it
+    `mends` inputs that were clearly different, the inputs tell that something was done to them: a
+    darker picture may cost no more than a temperature would give back, and then the gains must not
+    turn into losses.
     """
     held = seen.rows(Split.HELDOUT)
     seen.offer(candidate.text, transform=candidate.undo)
@@ -49,16 +63,18 @@ def undone(
 
     rows = {m: (before[m].loss - after[m].loss)[b] for m in Model}
     back = {m: interval(rows[m]) for m in Model}
-    limit = limit_now(seen)
+    limit = limit_h(float(after[Model.TEACHER].loss[held.in_gap].mean()))
     if back[Model.TEACHER].low <= 0 or max(i.low for i in back.values()) <= limit:
         return None
     for m in Model:
         calm = interval(_calm(before[m], held.labels, b) - _calm(after[m], held.labels, b))
-        fall = float(before[m].correct[b].mean()) - float(after[m].correct[b].mean())
-        if calm.low <= 0 or fall > accuracy_fall:
+        right = before[m].correct[b].astype(np.float64) - after[m].correct[b]
+        fall = interval(right)
+        falls = fall.value > (accuracy_fall if fall.low > 0 else MOST_FALL)
+        if (calm.high if mends else calm.low) <= 0 or falls:
             return None
     returned = Returned(rows[Model.STUDENT], rows[Model.TEACHER])
-    return Believed(back[Model.STUDENT], back[Model.TEACHER], returned)
+    return Believed(back[Model.STUDENT], back[Model.TEACHER], returned, limit)
 
 
 def done_to_train(
@@ -92,10 +108,14 @@ def done_to_train(
         costs[model] = float(heldout.mean() - usual.mean())
     student, teacher = (mean_interval(rises[m], seen.rng("corrections")) for m in Model)
     fit = all(fits(float(rises[m].mean()), costs[m]) for m in Model)
-    if not fit or teacher.low <= 0 or student.low <= limit_now(seen):
+    limit = limit_h(
+        float(seen.current(Model.TEACHER, Split.HELDOUT).loss[in_gap].mean()), teacher.value
+    )
+    if not fit or teacher.low <= 0 or student.low <= limit:
         return None
     returned = Returned(rises[Model.STUDENT], rises[Model.TEACHER], "train")
-    return Believed(student, teacher, returned, (costs[Model.STUDENT], costs[Model.TEACHER]))
+    told = (costs[Model.STUDENT], costs[Model.TEACHER])
+    return Believed(student, teacher, returned, limit, told)
 
 
 def _calm(outputs: Outputs, labels: NDArray[np.int64], b: NDArray[np.bool_]) -> Floats:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from gapdoctor.corrections._base import Candidate
 from gapdoctor.errors import DataError
+from gapdoctor.probes._climbing import climbed, first_of_each
 
 GENERIC = "match_statistics"
 """Fits nearly anything: named only where no other candidate comes near."""
 FEW = 48
 """Rows on which all candidates are tried."""
+CLIMBED = 3
+"""Transforms whose strength is looked for between those of the grid."""
 KEPT = 8
 """Candidates that are tried on all rows."""
 
@@ -58,19 +62,49 @@ def fitting(
     a few rows, the nearest of them on all.
     """
     few = _fitting(candidates, wrong[:FEW], right[:FEW])
-    return _fitting([candidate for _, _, candidate in few[:KEPT]], wrong, right)
+
+    def far(other: Candidate) -> float | None:
+        tried = _fitting([other], wrong[:FEW], right[:FEW])
+        return tried[0][0] if tried else None
+
+    first = first_of_each((left, c) for left, _, c in few)[:CLIMBED]
+    between = [climbed(c, far, left)[1] for left, c in first]
+    chosen = {c.text: c for c in [*(c for _, _, c in few[:KEPT]), *between]}
+    return _fitting(chosen.values(), wrong, right)
+
+
+def rearranging(
+    candidates: Iterable[Candidate], wrong: torch.Tensor, right: torch.Tensor
+) -> list[tuple[float, float, Candidate]]:
+    """Return the same of images seen at half their resolution, of what can be undone.
+
+    What was made smaller and is enlarged again is not as sharp as it was.
+    """
+    if right.ndim != 4 or min(right.shape[2:]) < 4:
+        return []
+    undone = [c for c in candidates if c.undo is not None]
+    return _fitting(undone, wrong, right, functional.avg_pool2d)
+
+
+def _same(batch: torch.Tensor, _: int) -> torch.Tensor:
+    return batch
 
 
 def _fitting(
-    candidates: Iterable[Candidate], wrong: torch.Tensor, right: torch.Tensor
+    candidates: Iterable[Candidate],
+    wrong: torch.Tensor,
+    right: torch.Tensor,
+    view: Callable[[torch.Tensor, int], torch.Tensor] = _same,
 ) -> list[tuple[float, float, Candidate]]:
-    plain = relative(wrong, right), relative(right, wrong)
+    seen = view(wrong, 2), view(right, 2)
+    plain = relative(seen[0], seen[1]), relative(seen[1], seen[0])
     found = []
     for candidate in candidates:
         undone = candidate.undo is not None
         made, wanted = _made(candidate, wrong if undone else right), right if undone else wrong
         if made is not None and made.shape == wanted.shape:
-            found.append((relative(made, wanted), plain[0 if undone else 1], candidate))
+            left = relative(view(made, 2), seen[1 if undone else 0])
+            found.append((left, plain[0 if undone else 1], candidate))
     return sorted(found, key=lambda f: (f[0], f[2].fitted, f[2].text))
 
 

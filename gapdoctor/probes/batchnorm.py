@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import (
@@ -25,7 +23,7 @@ from gapdoctor.domain.findings import (
     Skipped,
     Warning_,
 )
-from gapdoctor.observe.borrow import own_random_state
+from gapdoctor.observe.batchnorm import re_estimate, tracks
 from gapdoctor.observe.case import Model, Split
 from gapdoctor.observe.measures import limit_now
 from gapdoctor.observe.observations import Observations
@@ -55,6 +53,8 @@ class Batchnorm(Probe):
 
     rows: int = 1_000
     """Train rows that the statistics are estimated from (Wu & Johnson: 10³ to 10⁴)."""
+    scored: int = 300
+    """Of these, the rows on which what train rows gain is measured."""
     least: int = 64
     """Train rows below which there is nothing to estimate from."""
     train_share: float = 0.5
@@ -66,7 +66,7 @@ class Batchnorm(Probe):
 
     def examine(self, seen: Observations) -> Finding | Skipped:
         """Re-estimate the statistics of a copy, score it on train rows, then on held-out rows."""
-        if not any(_tracks(m) for m in seen.case.student.modules()):
+        if not any(tracks(m) for m in seen.case.student.modules()):
             return Skipped(self.name, "the student has no BatchNorm statistics")
         some = seen.some(Split.TRAIN, seen.rows(Split.TRAIN).choosing, self.rows)
         if len(some) < self.least:
@@ -74,7 +74,8 @@ class Batchnorm(Probe):
                 self.name, f"{len(some)} train rows are too few for statistics; give {self.least}"
             )
         seen.offer(VARIANT, module=re_estimated(seen, some))
-        on_train = self._on_train(seen, some)
+        seen.scorer.spend(len(some))
+        on_train = self._on_train(seen, some[: self.scored])
         limit = limit_now(seen)
         if on_train <= self.train_share * limit:
             evidence = Evidence(
@@ -128,30 +129,12 @@ class Batchnorm(Probe):
 
 
 def re_estimated(seen: Observations, some: NDArray[np.int64]) -> nn.Module:
-    """Return a copy of the student whose BatchNorm statistics are the plain mean over train rows.
-
-    Only BatchNorm modules are in train mode; dropout stays off.
-    """
-    twin = copy.deepcopy(seen.case.student).eval()
+    """Return a copy of the student with BatchNorm statistics of some train rows."""
     device = seen.scorer.device(Model.STUDENT)
-    twin.to(device)
-    for layer in twin.modules():
-        if isinstance(layer, _BatchNorm) and _tracks(layer):
-            layer.reset_running_stats()
-            layer.momentum = None  # a cumulative average over all batches
-            layer.train()
-    dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), torch.float32)
-    with torch.no_grad(), own_random_state(seen.settings.seed):
-        for batch in _batches(seen, some):
-            twin(batch.to(device, dtype if batch.is_floating_point() else batch.dtype, copy=True))
-    return twin.eval()
+    return re_estimate(seen.case.student, _batches(seen, some), device, seen.settings.seed)
 
 
 def _batches(seen: Observations, some: NDArray[np.int64]) -> Iterator[torch.Tensor]:
     """Batches of about one size, none of them so small that it would weigh too much."""
     for part in np.array_split(some, max(1, len(some) // 128)):
         yield seen.inputs(Split.TRAIN, part, "train")
-
-
-def _tracks(module: nn.Module) -> bool:
-    return isinstance(module, _BatchNorm) and module.track_running_stats

@@ -8,24 +8,27 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gapdoctor.corrections._base import Candidate, Kind, all_candidates, kind_of
+from gapdoctor.corrections._base import Kind, all_candidates, kind_of
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import Claim, Evidence, Finding, Intervention, Skipped
 from gapdoctor.observe.case import Model, Split
-from gapdoctor.observe.measures import limit_now, measure_gap
+from gapdoctor.observe.measures import measure_gap
 from gapdoctor.observe.observations import Need, Observations, own_pipeline
 from gapdoctor.probes._base import Probe
 from gapdoctor.probes._belief import done_to_train, undone
-from gapdoctor.probes._naming import GENERIC, Limits, fitting, named, relative, summary_of
-from gapdoctor.probes._search import (
-    Look,
-    Suspect,
-    Trial,
-    context_of,
-    finite_rows,
-    most_specific,
-    suspects,
+from gapdoctor.probes._naming import (
+    GENERIC,
+    Limits,
+    fitting,
+    named,
+    rearranging,
+    relative,
+    summary_of,
 )
+from gapdoctor.probes._rows import context_of, finite_rows, look_count
+from gapdoctor.probes._search import Look, Suspect, suspects
+from gapdoctor.probes._trials import Trial, most_specific
+from gapdoctor.stats.split import MIN_LIMIT
 
 Rows = NDArray[np.int64]
 
@@ -58,14 +61,10 @@ class Corrections(Probe):
     order: ClassVar[int] = 20
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TEACHER_MODEL})
 
-    least: int = 100
+    least: int = 50
     """Rows of half A and of train below which nothing is tried."""
     least_paired: int = 8
     """The same where both pipelines are known to differ, and rows are compared one by one."""
-    look_rows: int = 256
-    """Rows of each split whose inputs are looked at."""
-    look_values: int = 20_000_000
-    """Numbers that these rows may hold; fewer rows of large samples."""
     screen_rows: int = 100
     """Rows of half A on which the teacher is asked about the suspects first."""
     rows: int = 500
@@ -118,7 +117,7 @@ class Corrections(Probe):
             return Skipped(self.name, f"the inputs are whole numbers ({shape}), not measurements")
         if kind_of(tuple(sample.shape[1:])) is Kind.OTHER:
             return Skipped(self.name, f"no corrections are known for inputs of shape {shape}")
-        count = min(self.look_rows, self.look_values // max(1, sample.numel()))
+        count = look_count(tuple(sample.shape[1:]))
         a = finite_rows(seen, Split.HELDOUT, seen.some(Split.HELDOUT, held.choosing, count))
         usual = finite_rows(seen, Split.TRAIN, seen.some(Split.TRAIN, train.choosing, count))
         differ = not seen.same_pipeline("train", "inference")
@@ -146,12 +145,13 @@ class Corrections(Probe):
             return None  # two pipelines that make the same of a row
         labels = seen.rows(Split.HELDOUT).labels[a]
         context = context_of(seen, (right, labels), (wrong, labels))
-        fits = fitting(all_candidates(context), wrong, right)
+        grid = all_candidates(context)
         limits = Limits(
             self.near_best, self.near_generic, self.slack,
             self.leaves, self.leaves_alone, self.clearly, self.fitted,
         )  # fmt: skip
-        found = named(fits, limits)
+        found = named(fitting(grid, wrong, right), limits)
+        found = found or named(rearranging(grid, wrong, right), limits)
         if found is None:
             return Skipped(
                 self.name,
@@ -177,8 +177,6 @@ class Corrections(Probe):
     def _search(self, seen: Observations, a: Rows, usual: Rows) -> Finding | Skipped:
         gap = measure_gap(seen)
         suffers = gap.teacher_generalization.low > gap.limit
-        if gap.excess.high < gap.limit and not suffers:
-            return Finding(self.name)
         mine = seen.inputs(Split.HELDOUT, a, "inference")
         theirs = seen.inputs(Split.HELDOUT, a, "heldout_teacher")
         if mine.shape != theirs.shape or relative(theirs, mine) > self.slack:
@@ -187,12 +185,23 @@ class Corrections(Probe):
                 "cannot be undone for both at once",
             )  # fmt: skip
         look = Look.at(mine, seen.inputs(Split.TRAIN, usual, "train"))
-        if not look.differ and not suffers:
+        asked = suffers or look.clearly_differ or (look.differ and gap.excess.high > gap.limit)
+        columns = mine.ndim == 2
+        if not (asked or columns):
             return Finding(self.name)
         labels = seen.rows(Split.HELDOUT).labels[a], seen.rows(Split.TRAIN).labels[usual]
         context = context_of(seen, (look.usual, labels[1]), (mine, labels[0]))
-        found = suspects(all_candidates(context), look, self.closer)
-        undo = [s for s in found if s.candidate.undo is not None and (suffers or not s.blind)]
+        grid = all_candidates(context)
+        # An order of columns is offered only where columns look as if they had changed places.
+        called = {c.text for c in grid if columns and c.fitted and c.correction != GENERIC}
+        if not (asked or called):
+            return Finding(self.name)
+        found = suspects(grid, look, self.closer)
+        undo = [
+            s for s in found
+            if s.candidate.undo is not None
+            and (suffers or not s.blind or s.candidate.text in called)
+        ]  # fmt: skip
         do = [s for s in found if s.candidate.undo is None]
         nearest = min((s.left for s in undo if not s.blind), default=look.apart)
         # What fits nearly anything must not hide what has a name.
@@ -210,18 +219,19 @@ class Corrections(Probe):
         suspect, others = best
         a = seen.some(Split.HELDOUT, seen.rows(Split.HELDOUT).choosing, self.rows)
         gains = [self._trial(seen, m, suspect, a).gain for m in Model]
-        if max(gains) <= limit_now(seen):
+        if max(gains) <= MIN_LIMIT:
             return None
-        return self._proven(seen, suspect.candidate, others)
+        return self._proven(seen, suspect, others)
 
     def _trials(self, seen: Observations, found: list[Suspect]) -> list[Trial]:
         """Ask the teacher about the best suspects on half A."""
         held = seen.rows(Split.HELDOUT)
         a = seen.some(Split.HELDOUT, held.choosing, self.rows)
+        if len(found) <= self.finalists:  # a mild fault is not seen on a few rows
+            return [self._trial(seen, Model.TEACHER, s, a) for s in found]
         few = a[: self.screen_rows]
         screened = [self._trial(seen, Model.TEACHER, s, few) for s in found[: self.screened]]
-        limit = limit_now(seen)
-        sure = [t for t in screened if t.gain > max(t.doubt, limit / 2)]
+        sure = [t for t in screened if t.gain > max(t.doubt, MIN_LIMIT / 2)]
         best = sorted(sure, key=lambda t: float(t.after.mean()))[: self.finalists]
         return [self._trial(seen, Model.TEACHER, t.suspect, a) for t in best]
 
@@ -233,13 +243,13 @@ class Corrections(Probe):
         return Trial(suspect, seen.outputs(model, Split.HELDOUT).loss[a], after)
 
     def _proven(
-        self, seen: Observations, candidate: Candidate, others: tuple[str, ...]
+        self, seen: Observations, suspect: Suspect, others: tuple[str, ...]
     ) -> Claim | None:
+        candidate = suspect.candidate
         intervention = Intervention("correction", candidate.text, touches_teacher=True)
-        found = undone(seen, candidate, intervention, self.accuracy_fall)
+        found = undone(seen, candidate, intervention, self.accuracy_fall, mends=suspect.mends)
         if found is None:
             return None
-        limit = limit_now(seen)
         evidence = tuple(
             Evidence(
                 self.name,
@@ -248,7 +258,7 @@ class Corrections(Probe):
                 back.value, at, "nats", "for",
             )
             for who, back, at in (
-                ("student", found.student, limit), ("teacher", found.teacher, 0.0)
+                ("student", found.student, found.limit), ("teacher", found.teacher, 0.0)
             )
         )  # fmt: skip
         return Claim(
@@ -259,7 +269,7 @@ class Corrections(Probe):
 
     def _done(self, seen: Observations, found: list[Suspect]) -> Claim | None:
         """What cannot be undone: done to train rows, do both models lose what held-out rows do?"""
-        candidate, limit = found[0].candidate if found else None, limit_now(seen)
+        candidate = found[0].candidate if found else None
         if candidate is None or candidate.do is None:
             return None
         some = seen.some(Split.TRAIN, seen.rows(Split.TRAIN).choosing, self.rows)
@@ -268,7 +278,7 @@ class Corrections(Probe):
             seen,
             candidate.do,
             some,
-            lambda cost, more: few * more < cost < many * more + limit,
+            lambda cost, more: few * more < cost < many * more + MIN_LIMIT,
         )
         if told is None:
             return None
@@ -278,7 +288,7 @@ class Corrections(Probe):
             f"to train rows, it costs the student {told.student.value:.3g} and the teacher "
             f"{told.teacher.value:.3g} nats; held-out rows cost {told.costs[0]:.3g} and "
             f"{told.costs[1]:.3g} more than train rows.",
-            told.student.value, limit, "nats", "for",
+            told.student.value, told.limit, "nats", "for",
         )  # fmt: skip
         ties = {s.candidate.correction for s in found if s.left < self.ties * found[0].left}
         return Claim(

@@ -15,6 +15,10 @@ from gapdoctor.observe.measures import limit_now, measure_left
 from gapdoctor.observe.observations import Observations
 from gapdoctor.probes._base import Probe
 from gapdoctor.stats.calibration import fit_temperature_to
+from gapdoctor.stats.head import dead_share
+
+IMBALANCE = frozenset({Cause.LOSS_IMBALANCE})
+"""Another loss, or another scale of the logits, leaves a sound head looking unfinished."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Fit(Probe):
     sizes of both models, how sure the student is, and how far its head's weights have moved: one
     whose logits are flatter than its teacher's, or whose weights still spread as when initialised,
     was stopped on its way or taught flatter targets; one whose weights were driven far out met too
-    high a learning rate. A student that is merely too small is as sure as it can be.
+    high a learning rate, and so did one most of whose units are dead. A student that is merely too
+    small is as sure as it can be.
     """
 
     name: ClassVar[str] = "fit"
@@ -35,13 +40,23 @@ class Fit(Probe):
     """Times E that D must be for capacity to be the likelier side."""
     small: float = 0.25
     """Share of the teacher's parameters below which a student is small beside it."""
-    flat: float = 0.78
+    small_strength: float = 0.5
+    """Log-odds of capacity for such a student: distilled students mostly are, and do well."""
+    tiny: float = 0.05
+    """Share of the teacher's parameters below which it is very small beside it."""
+    tiny_strength: float = 1.0
+    """Log-odds of capacity for such a student."""
+    large_strength: float = -1.0
+    """Log-odds of capacity for one that is not small."""
+    flat: float = 0.8
     """Temperature at which the student is nearest to its teacher on train rows, below which it is
-    flatter (tuning part: 0.82 to 1.0 where it is too small)."""
+    flatter (tuning part: 0.78 to 1.0 where it is too small)."""
+    flat_slope: float = 10.0
+    """Log-odds a unit of temperature below it."""
     chance: float = 1.5
     """Times the accuracy of chance below which a student learned nothing."""
     unsure: float = 1.5
-    """Log-odds of either."""
+    """Log-odds of either, at most."""
     hardly_moved: float = 1.55
     """Spread of the head's weights over that of a fresh layer, below which they hardly moved
     (tuning part: 1.7 to 2.7 where the student is too small)."""
@@ -49,6 +64,11 @@ class Fit(Probe):
     """The same, above which they were driven far out, as by too high a learning rate."""
     moved: float = 1.0
     """Log-odds of either."""
+    dead: float = 0.5
+    """Share of the head's features that are the same on all train rows, above which steps too
+    large have killed them (tuning part: at most 0.23 elsewhere, 0.69 to 1 there)."""
+    dead_strength: float = 2.0
+    """Log-odds of dead features."""
     clear: float = 1.5
     """Log-odds where D is above h with its whole interval."""
     against: float = -2.0
@@ -75,7 +95,8 @@ class Fit(Probe):
             for cause in (Cause.CAPACITY_SHORTFALL, Cause.OPTIMIZATION)
         ]
         if clear:
-            claims += [*self._sizes(seen), *self._unsure(seen), *self._spread(seen)]
+            claims += [*self._sizes(seen), *self._unsure(seen)]
+            claims += [*self._spread(seen), *self._dead(seen)]
         return Finding(self.name, tuple(claims))
 
     def _sizes(self, seen: Observations) -> list[Claim]:
@@ -87,6 +108,9 @@ class Fit(Probe):
         )
         share = student / max(1, control)
         small = share < self.small
+        strength = self.small_strength if small else self.large_strength
+        if share < self.tiny:
+            strength = self.tiny_strength
         evidence = Evidence(
             self.name,
             f"The student has {student:,} parameters, {share:.1%} of its teacher's.",
@@ -94,8 +118,7 @@ class Fit(Probe):
         )  # fmt: skip
         return [
             Claim(
-                Cause.CAPACITY_SHORTFALL, 0.5 if small else -1.0, "sizes", (evidence,),
-                side=Side.FIT_DEFICIT,
+                Cause.CAPACITY_SHORTFALL, strength, "sizes", (evidence,), side=Side.FIT_DEFICIT
             )
         ]  # fmt: skip
 
@@ -119,7 +142,8 @@ class Fit(Probe):
             else (tau, self.flat, "temperature")
         )
         evidence = Evidence(self.name, statement, value, limit, unit, "for")
-        return self._unfinished("sureness", self.unsure, evidence)
+        strength = self.unsure if lost else min(self.unsure, self.flat_slope * (self.flat - tau))
+        return self._unfinished("sureness", strength, evidence)
 
     def _spread(self, seen: Observations) -> list[Claim]:
         """Weights of the head that hardly left their initial spread, or were blown far out."""
@@ -139,10 +163,33 @@ class Fit(Probe):
         )  # fmt: skip
         return self._unfinished("weights", self.moved, evidence)
 
+    def _dead(self, seen: Observations) -> list[Claim]:
+        """Features that no row moves any more: a student cannot use what it has."""
+        features = seen.current(Model.STUDENT, Split.TRAIN).features
+        share = 0.0 if features is None else dead_share(features)
+        if share <= self.dead:
+            return []
+        evidence = Evidence(
+            self.name,
+            f"{share:.0%} of the features that the student's head is fed are the same on all train "
+            "rows: those units are dead, as steps too large leave them.",
+            share, self.dead, "share", "for",
+        )  # fmt: skip
+        return self._unfinished("dead units", self.dead_strength, evidence)
+
     def _unfinished(self, topic: str, strength: float, evidence: Evidence) -> list[Claim]:
         """Speak for optimization and, as much, against capacity."""
         side, against = Side.FIT_DEFICIT, replace(evidence, speaks="against")
         return [
-            Claim(Cause.OPTIMIZATION, strength, topic, (evidence,), side=side),
-            Claim(Cause.CAPACITY_SHORTFALL, -strength, topic, (against,), side=side),
+            Claim(
+                Cause.OPTIMIZATION, strength, topic, (evidence,), side=side, valid_unless=IMBALANCE
+            ),
+            Claim(
+                Cause.CAPACITY_SHORTFALL,
+                -strength,
+                topic,
+                (against,),
+                side=side,
+                valid_unless=IMBALANCE,
+            ),
         ]

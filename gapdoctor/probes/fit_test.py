@@ -120,7 +120,9 @@ class FitTest(Probe):
                 seed=seen.settings.seed, device=device, in_place=True,
             )  # fmt: skip
             scored = Forward(done.student, "student", device, seen.settings.batch_size)
-            yield scored.run([inputs]).logits
+            logits = scored.run([inputs]).logits
+            seen.scorer.spend(done.samples + scored.meter.samples)
+            yield logits
 
     def _claims(self, worse: Interval, left: list[float]) -> tuple[Claim, ...]:
         shown = worse.low > 0 and worse.value > self.limit

@@ -80,7 +80,13 @@ class GradientGeometry(Probe):
                 self.name, statement, angle, neutral, "cosine",
                 "for" if strength > 0 else "against",
             )  # fmt: skip
-            found.append(Claim(cause, strength, "gradients", (evidence,), side=Side.FIT_DEFICIT))
+            found.append(
+                Claim(
+                    cause, strength, "gradients", (evidence,), side=Side.FIT_DEFICIT,
+                    # Of another loss than is believed, or on another scale, the angle says nothing.
+                    valid_unless=frozenset({Cause.LOSS_IMBALANCE}),
+                )
+            )  # fmt: skip
         return tuple(found)
 
 

@@ -14,7 +14,7 @@ from gapdoctor.observe.case import Model, Split
 from gapdoctor.observe.measures import (
     REJECTED_CONFIDENCE,
     REJECTED_SHARE,
-    measure_gap,
+    larger_side,
     rejected_train_rows,
 )
 from gapdoctor.observe.observations import Observations
@@ -54,7 +54,13 @@ class LabelNoise(Probe):
     """Temperature fitted on half A below which a student counts as under-confident."""
     strength: float = 3.5
     """Log-odds of either."""
-    unknown: float = 2.0
+    spared: float = -5.0
+    """Log-odds of overfitting where the noise was taught: that the labels were learned by heart is
+    what was asked and is not so."""
+    unfit: float = -2.0
+    """Log-odds of the causes of a fit deficit there: labels and teacher pull apart, and a student
+    in between fits neither, whatever its size."""
+    unknown: float = 3.0
     """Log-odds of taught noise where the task weight is not known."""
 
     def examine(self, seen: Observations) -> Finding | Skipped:
@@ -95,20 +101,22 @@ class LabelNoise(Probe):
             self.name, f"The student is under-confident: its best temperature is {tau:.2f}.",
             tau, self.flat, "temperature", "for",
         )  # fmt: skip
-        gap = measure_gap(seen)
-        larger = gap.excess_gap.value > gap.fit_deficit.value
         claim = Claim(
             Cause.LOSS_IMBALANCE, self.unknown if weight is None else self.strength,
-            "label noise", (evidence, flat),
-            side=Side.EXCESS_GAP if larger else Side.FIT_DEFICIT,
+            "weight in force", (evidence, flat),
+            side=larger_side(seen),
             summary="Wrong train labels were taught on the average: the teacher, who rejects them, "
             "weighs too little.",
         )  # fmt: skip
         unknown = replace(evidence, speaks="against")
         spared = Claim(
-            Cause.OVERFITTING, -self.strength, "label noise", (unknown,), side=Side.EXCESS_GAP
+            Cause.OVERFITTING, self.spared, "label noise", (unknown,), side=Side.EXCESS_GAP
         )
-        return (claim, spared)
+        unfit = [
+            Claim(cause, self.unfit, "label noise", (unknown,), side=Side.FIT_DEFICIT)
+            for cause in (Cause.CAPACITY_SHORTFALL, Cause.OPTIMIZATION)
+        ]
+        return (claim, spared, *unfit)
 
 
 def _rejected_heldout(seen: Observations) -> float:

@@ -45,8 +45,9 @@ class Memorisation(Probe):
     """Log-odds where the whole interval is above the limit."""
     weak: float = 1.5
     """Log-odds where the interval is above 0 and its value above half the limit."""
-    against: float = -0.5
-    """Log-odds where the whole interval is below the limit."""
+    against: float = -1.5
+    """Log-odds where the whole interval is below the limit: a gap with which no row can be told
+    from another is one of sureness rather than of memory."""
 
     def examine(self, seen: Observations) -> Finding | Skipped:
         """Compare the losses of both models on train and held-out rows."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import (
@@ -21,11 +19,11 @@ from gapdoctor.domain.findings import (
     Side,
     Skipped,
 )
-from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.case import Model, Split
 from gapdoctor.observe.input_statistics import looked_at, mended_batches, mended_statistics
 from gapdoctor.observe.measures import limit_now, measure_left
-from gapdoctor.observe.observations import Observations
+from gapdoctor.observe.observations import Need, Observations
+from gapdoctor.observe.untrained import untrained
 from gapdoctor.probes._base import Probe
 from gapdoctor.stats.intervals import mean_interval
 from gapdoctor.stats.reweighting import (
@@ -64,18 +62,24 @@ class Shift(Probe):
 
     least: int = 500
     """Rows (or groups) of each split below which nothing is told of their features."""
-    least_priors: int = 200
-    """Rows (or groups) of each split below which nothing is told of their class mix."""
+    least_priors: int = 100
+    """Rows (or groups) of each split below which nothing is told of their class mix; the χ² test
+    merges classes that are too rare for it (Cochran 1954), so few rows only show less."""
     p_value: float = 0.001
     """Of either test, after Bonferroni: both are asked, on every healthy pair too."""
     prior_distance: float = 0.1
     """Total variation distance of the class mixes below which a prior shift is negligible."""
     effective: float = 0.1
-    """Share of the rows that must still count after reweighting."""
+    """Share of the rows that must still count after reweighting by a classifier."""
+    least_effective: float = 20.0
+    """Rows that must still count after reweighting by the class mix: these weights are known, and
+    the interval tells the rest."""
     large: float = 0.1
     """Kolmogorov–Smirnov distance from which a shift of the features is large."""
-    strength: float = 3.0
-    """Log-odds of a large shift of the features."""
+    strength: float = 4.0
+    """Log-odds of a large shift of the features, where the mirror has compared the pipelines."""
+    unmirrored: float = 2.0
+    """The same where it could not: another preprocessing shifts the features, too."""
     small_strength: float = 1.5
     """Log-odds of a smaller one: with many rows a harmless shift shows, too."""
     prior_strength: float = 4.5
@@ -120,8 +124,9 @@ class Shift(Probe):
         weights = prior_weights(
             seen.rows(Split.TRAIN).labels, held.labels[held.in_gap], len(seen.classes)
         )
+        counting = weights.effective_share * len(weights.heldout)
         told = self._returned(seen, weights, held.in_gap)
-        if told is None:
+        if counting < self.least_effective or told is None:
             return None
         returned, back = told
         limit = limit_now(seen)
@@ -165,13 +170,12 @@ class Shift(Probe):
             ),
             p_value, self.p_value, "p-value", "for" if shifted else "against",
         )  # fmt: skip
-        strength = self.strength if distance >= self.large else self.small_strength
-        mended = any(i.kind in ("pipeline", "correction") for i in seen.stack.interventions)
+        compared = seen.missing(frozenset({Need.PIPELINES})) is None
+        large = self.strength if compared else self.unmirrored
+        strength = large if distance >= self.large else self.small_strength
         claim = Claim(
             Cause.DISTRIBUTION_SHIFT, strength if shifted else self.against, "features",
-            (evidence,), side=Side.EXCESS_GAP,
-            # What was undone is no longer there to look like a shift.
-            valid_unless=frozenset() if mended else frozenset({Cause.PREPROCESSING_MISMATCH}),
+            (evidence,), side=Side.EXCESS_GAP, valid_unless=_voids(seen, shifted),
         )  # fmt: skip
         asked = shifted and not told and measure_left(seen).excess_gap.low > 0
         return self._explained(seen, claim) if asked else claim
@@ -188,6 +192,8 @@ class Shift(Probe):
         try:
             weights = density_weights(train, features, seen.rng("density"), groups)
         except ValueError:  # too few groups for cross-fitting
+            return claim
+        if weights.effective_share < self.effective:
             return claim
         told = self._returned(seen, weights, held.reporting)
         if told is None or told[1].low <= 0:
@@ -212,7 +218,7 @@ class Shift(Probe):
         b = held.reporting
         weight = np.zeros(len(b))
         weight[rows] = weights.heldout
-        if weights.effective_share < self.effective or not weight[b].any():
+        if not weight[b].any():
             return None
         student, teacher = (
             reweighted_return(seen.current(m, Split.HELDOUT).loss[b], weight[b]) for m in Model
@@ -220,6 +226,13 @@ class Shift(Probe):
         groups = None if held.groups is None else held.groups[b]
         more = mean_interval(student - teacher, seen.rng("reweighted"), groups=groups)
         return Returned(student, teacher), more
+
+
+def _voids(seen: Observations, shifted: bool) -> frozenset[Cause]:
+    """What a pipeline undid is no longer there to look like a shift; a correction leaves traces."""
+    kinds = {i.kind for i in seen.stack.interventions}
+    mended = "pipeline" in kinds or ("correction" in kinds and not shifted)
+    return frozenset() if mended else frozenset({Cause.PREPROCESSING_MISMATCH})
 
 
 def _independent(seen: Observations, split: Split) -> NDArray[np.int64]:
@@ -269,25 +282,3 @@ def _offered(seen: Observations) -> bool:
     if twin is not None:
         seen.offer(VARIANT, module=twin)
     return twin is not None
-
-
-def untrained(seen: Observations) -> nn.Module | None:
-    """Return the student's architecture with fresh random weights, or None where it has no way.
-
-    The factory where there is one; else a copy whose every module with weights can reset them.
-    Where nothing can be reset the weights are hidden (packed, as quantised ones are), not absent.
-    """
-    with own_random_state(seen.settings.seed):
-        if seen.case.student_factory is not None:
-            return seen.case.student_factory()
-        twin = copy.deepcopy(seen.case.student)
-        fresh = False
-        for module in twin.modules():
-            reset = getattr(module, "reset_parameters", None)
-            own = list(module.parameters(recurse=False))
-            if callable(reset):
-                reset()
-                fresh = True
-            elif own:
-                return None
-        return twin if fresh else None

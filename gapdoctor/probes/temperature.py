@@ -52,6 +52,8 @@ class Temperature(Probe):
     """Difference of the membership AUC, student − teacher, above which rows were memorised."""
     strength: float = 4.0
     """Log-odds of an output scale that is off alone."""
+    weak: float = 3.0
+    """The same where what it returns beyond the teacher's is above 0, but may be below h."""
 
     def examine(self, seen: Observations) -> Finding | Skipped:
         """Fit one temperature a model on half A, score it on half B."""
@@ -75,7 +77,7 @@ class Temperature(Probe):
             - outputs[Model.STUDENT].correct[held.reporting].mean()
         )
         excess = measure_left(seen).excess
-        most = alone.low > limit and alone.value >= self.share * excess.value
+        most = alone.low > 0 and alone.value >= max(limit, self.share * excess.value)
         small = excess.value <= limit
         if small or not most or fall > self.accuracy_fall or self._memorised(seen):
             return Finding(self.name, warnings=(warning,))
@@ -87,7 +89,8 @@ class Temperature(Probe):
             back.value, limit, "nats", "for",
         )  # fmt: skip
         claim = Claim(
-            Cause.LOSS_IMBALANCE, self.strength, "output scale", (evidence,),
+            Cause.LOSS_IMBALANCE, self.strength if alone.low > limit else self.weak,
+            "output scale", (evidence,),
             returned=Returned(returned[Model.STUDENT], returned[Model.TEACHER] * 0.0),
             intervention=Intervention(
                 "temperature", "output scale", (("temperature", tau[Model.STUDENT]),)

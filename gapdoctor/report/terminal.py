@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -24,6 +25,7 @@ from gapdoctor.report.blocks import (
     Lead,
     Listing,
     Paragraph,
+    Section,
 )
 from gapdoctor.report.figures import Spans, Waterfall
 from gapdoctor.report.prose import unmarked
@@ -33,17 +35,29 @@ from gapdoctor.report.sections import sections
 SHOWN = ("verdict", "warnings", "measured", "bridge", "causes", "next", "samples", "skipped")
 """Sections of the page, in its order; the rest stands in the reports."""
 
+_LABEL = 13
+"""Columns of the labels of intervals, at least."""
+
+_GUTTER = 2
+"""Columns between two columns of a table."""
+
 _TONES = {"good": "green", "bad": "red", "doubt": "yellow"}
 _SEVERITIES = {"high": "bold red", "medium": "yellow", "low": "dim"}
 
 
 def page(diagnosis: Diagnosis, *, width: int = 80, color: bool = False) -> str:
-    """Return the page as text.
+    """Return the page as text (see `screen`)."""
+    found = {section.id: section for section in sections(diagnosis)}
+    return screen([found[name] for name in SHOWN if name in found], width=width, color=color)
+
+
+def screen(parts: Iterable[Section], *, width: int = 80, color: bool = False) -> str:
+    """Return sections as text.
 
     Parameters
     ----------
-    diagnosis : Diagnosis
-        The record.
+    parts : iterable of Section
+        What is shown, in this order.
     width : int
         Columns; a longer word, such as a path, is never broken.
     color : bool
@@ -61,17 +75,17 @@ def page(diagnosis: Diagnosis, *, width: int = 80, color: bool = False) -> str:
         markup=False,
         emoji=False,
     )
-    found = {section.id: section for section in sections(diagnosis)}
-    for name in SHOWN:
-        if name in found:
-            _section(console, found[name].title, found[name].blocks)
+    for part in parts:
+        _section(console, part.title, part.blocks)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
 def _section(console: Console, title: str, blocks: tuple[Block, ...]) -> None:
     if not isinstance(blocks[0], Lead):
         _say(console, title, "bold")
-    for block in blocks:
+    for i, block in enumerate(blocks):
+        if i and isinstance(block, Grid) and isinstance(blocks[i - 1], Figure):
+            console.print()
         _block(console, block)
     if not isinstance(blocks[-1], Grid):
         console.print()
@@ -128,13 +142,14 @@ def _callout(console: Console, callout: Callout) -> None:
 
 
 def _grid(console: Console, grid: Grid) -> None:
-    if any(column.kind == "code" for column in grid.columns):
+    room = console.width - 2
+    table: Table | None = _table(grid, grid.rows)
+    if table is not None and console.measure(table).maximum > room:
+        table = _narrow_table(grid, room)
+    if table is None or any(column.kind == "code" for column in grid.columns):
         for row in grid.rows:
-            _say(console, ": ".join(row), indent=2, mark="• ")
+            _say(console, ": ".join(cell for cell in row if cell), indent=2, mark="• ")
         return
-    table = _table(grid, grid.rows)
-    if console.measure(table).maximum > console.width - 2:
-        table = _table(grid, [[cell.replace(" (", "\n(") for cell in row] for row in grid.rows])
     console.print(Padding(table, (0, 0, 0, 2)))
     console.print()
 
@@ -148,6 +163,43 @@ def _table(grid: Grid, rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
+def _narrow_table(grid: Grid, room: int) -> Table | None:
+    """Intervals below their values; texts break between words only. None where that is too wide."""
+    heads = [column.title.replace(" (", "\n(") for column in grid.columns]
+    rows = [[cell.replace(" (", "\n(") for cell in row] for row in grid.rows]
+    columns = list(zip(heads, *rows, strict=True))
+    whole = [max(_longest(cell.splitlines()) for cell in column) for column in columns]
+    least = [
+        whole[i] if grid.columns[i].kind == "number" else max(_longest(c.split()) for c in column)
+        for i, column in enumerate(columns)
+    ]
+    room -= _GUTTER * (len(columns) - 1)
+    if sum(least) > room:
+        return None
+    table = Table(box=None, padding=(0, _GUTTER, 0, 0), pad_edge=False, header_style="dim")
+    for head, column, width in zip(heads, grid.columns, _shared(room, least, whole), strict=True):
+        side: Literal["left", "right"] = "right" if column.kind == "number" else "left"
+        table.add_column(head, justify=side, width=width)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _longest(parts: Iterable[str]) -> int:
+    return max(map(cell_len, parts), default=0)
+
+
+def _shared(room: int, least: Sequence[int], whole: Sequence[int]) -> list[int]:
+    """Widths from `least` to `whole`: what is left of the room goes where most is missing."""
+    widths = list(least)
+    for _ in range(room - sum(least)):
+        missing = [full - width for width, full in zip(widths, whole, strict=True)]
+        if max(missing) <= 0:
+            break
+        widths[missing.index(max(missing))] += 1
+    return widths
+
+
 def _figure(console: Console, figure: Figure) -> None:
     match figure.chart:
         case Waterfall():
@@ -155,9 +207,10 @@ def _figure(console: Console, figure: Figure) -> None:
             for line in text_bars(figure.chart, console.width - 2):
                 _line(console, Text("  " + line))
         case Spans(spans):
+            room = max(_LABEL, *(cell_len(span.label) for span in spans))
             for span in spans:
                 ends = interval(Interval(span.value, span.low, span.high), signed)
-                _line(console, Text(f"  {span.label:<13}  {ends}"))
+                _line(console, Text(f"  {span.label:<{room}}  {ends}"))
 
 
 def _card(console: Console, card: Card) -> None:

@@ -36,7 +36,7 @@ def headline(diagnosis: Diagnosis) -> str:
         case Verdict.SHARED_GAP:
             return "The teacher suffers it too"
         case Verdict.INCONCLUSIVE:
-            return "Too few rows to tell"
+            return "The pair cannot be judged" if is_doubted(diagnosis) else "Too few rows to tell"
         case Verdict.GENERALIZATION_GAP:
             return _gap_headline(diagnosis)
 
@@ -159,7 +159,7 @@ def _reading(diagnosis: Diagnosis) -> str:
         case Verdict.HEALTHY:
             return f", below the {nats(gap.limit)} nats from which a gap is worth treating"
         case Verdict.INCONCLUSIVE:
-            return f"; {_too_few(diagnosis)}"
+            return f"; {_doubt(diagnosis) if is_doubted(diagnosis) else _too_few(diagnosis)}"
         case Verdict.FIT_SHORTFALL:
             fit = interval(gap.fit_deficit, unit="nats")
             return f"; on the train rows it is higher by {fit} already: a fit shortfall"
@@ -167,6 +167,19 @@ def _reading(diagnosis: Diagnosis) -> str:
             return f", and {_shared(diagnosis)}"
         case Verdict.GENERALIZATION_GAP:
             return ""
+
+
+def is_doubted(diagnosis: Diagnosis) -> bool:
+    """Tell whether there is no gap, but a warning that makes this say nothing."""
+    return (
+        diagnosis.verdict is Verdict.INCONCLUSIVE
+        and diagnosis.gap.excess.high < diagnosis.gap.limit
+        and any(w.voids for w in diagnosis.warnings)
+    )
+
+
+def _doubt(diagnosis: Diagnosis) -> str:
+    return f"that says nothing about the student because of {_voiding(diagnosis)}"
 
 
 def _too_few(diagnosis: Diagnosis) -> str:
@@ -211,7 +224,9 @@ def _cause_clause(diagnosis: Diagnosis) -> str:
 
 
 def _voided(diagnosis: Diagnosis) -> str:
-    voiding = [w.id for w in diagnosis.warnings if w.voids]
-    if not voiding:
-        return ""
-    return f", but the ranking does not count because of {', '.join(f'`{id_}`' for id_ in voiding)}"
+    voiding = _voiding(diagnosis)
+    return f", but the ranking does not count because of {voiding}" if voiding else ""
+
+
+def _voiding(diagnosis: Diagnosis) -> str:
+    return ", ".join(f"`{w.id}`" for w in diagnosis.warnings if w.voids)

@@ -14,6 +14,12 @@ from numpy.typing import ArrayLike
 from gapdoctor.domain.findings import Floats
 from gapdoctor.stats.calibration import log_softmax
 
+FLAT = 1e-6
+"""Standard deviation of a feature, relative to the largest of all, up to which it is constant."""
+ALONE = 0.25
+"""Share of the larger gradient that a residual is at least relative to: 0.4 of it is a gradient ten
+times smaller than the other. In an unfinished student one is always smaller, but not by so much."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeadGradients:
@@ -90,6 +96,16 @@ def cosine(first: ArrayLike, second: ArrayLike) -> float:
     return float(a @ b) / size if size > 0 else np.nan
 
 
+def dead_share(features: ArrayLike) -> float:
+    """Return the share of features (n, d) that are the same on every row: dead units, 0 to 1.
+
+    A unit whose input is below 0 on all rows gets no gradient any more (Lu et al. 2019, arXiv
+    1903.06733); judged against the feature that varies most.
+    """
+    spread = np.asarray(features, dtype=np.float64).std(axis=0)
+    return float((spread <= FLAT * spread.max(initial=0.0)).mean()) if spread.size else 0.0
+
+
 def effective_weight(gradients: HeadGradients, weights: ArrayLike) -> EffectiveWeight:
     """Return the task weight, and the weight decay, under which the head is at rest.
 
@@ -121,13 +137,12 @@ def effective_weight(gradients: HeadGradients, weights: ArrayLike) -> EffectiveW
         return float(np.linalg.norm(a * task + (1 - a) * distillation + decay * head))
 
     a, decay = min((c for c in candidates if 0 <= c[0] <= 1 and c[1] >= 0), key=left_over)
-    scale = (
-        a * np.linalg.norm(task)
-        + (1 - a) * np.linalg.norm(distillation)
-        + decay * np.linalg.norm(head)
-    )
-    residual = left_over((a, decay)) / float(scale) if scale > 0 else 1.0
-    return EffectiveWeight(float(a), float(decay), float(residual))
+    sizes = [float(np.linalg.norm(part)) for part in (task, distillation, head)]
+    cancelling = a * sizes[0] + (1 - a) * sizes[1] + decay * sizes[2]
+    # Where one loss stands alone nothing cancels it: at rest its gradient is small beside the
+    # other's.
+    scale = max(cancelling, ALONE * max(sizes[:2]))
+    return EffectiveWeight(float(a), float(decay), left_over((a, decay)) / scale)
 
 
 def odds_ratio(

@@ -61,10 +61,10 @@ def bootstrap_means(
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or len(table) == 0:
         raise ValueError(f"values must be (n, k) with n > 0, not {table.shape}")
-    sums, sizes = _clusters(table, groups, rng)
+    sums, sizes = cluster_sums(table, groups, rng)
     if len(sizes) < 2:
         return np.full((resamples, table.shape[1]), np.nan)
-    counts = _multinomial_counts(len(sizes), resamples, rng)
+    counts = resample_counts(len(sizes), resamples, rng)
     with np.errstate(invalid="ignore", over="ignore"):
         draws = (counts @ sums) / (counts @ sizes)[:, None]
         center = table.mean(axis=0)
@@ -151,10 +151,10 @@ def group_codes(groups: ArrayLike) -> NDArray[np.int64]:
     return np.array([seen.setdefault(one, len(seen)) for one in ids], dtype=np.int64)
 
 
-def _clusters(
+def cluster_sums(
     table: Floats, groups: ArrayLike | None, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Sums (m, k) and sizes (m,) of what is resampled as a whole."""
+    """Return sums (m, k) and sizes (m,) of what is resampled as a whole: rows, groups or blocks."""
     if groups is None:
         sums, sizes = table, np.ones(len(table))
     else:
@@ -175,12 +175,14 @@ def _clusters(
     )
 
 
-def _multinomial_counts(m: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each of m is drawn, (resamples, m); binning indices is faster than multinomial."""
-    drawn = rng.integers(0, m, size=(resamples, m))
-    drawn += m * np.arange(resamples)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=resamples * m)
-    return counts.reshape(resamples, m).astype(np.float64)
+def resample_counts(m: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """Return how often each of m is drawn, (resamples, m); faster than a multinomial."""
+    # Short integers are drawn in less time; there are never more than MAX_CLUSTERS to draw from.
+    drawn = rng.integers(0, m, size=(resamples, m), dtype=np.uint16 if m < 2**16 else np.int64)
+    counts = np.empty((resamples, m))
+    for row, of in zip(counts, drawn, strict=True):
+        row[:] = np.bincount(of, minlength=m)
+    return counts
 
 
 def _widening(m: int) -> float:

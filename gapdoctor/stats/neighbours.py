@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.neighbors import NearestNeighbors
 
 from gapdoctor.domain.findings import Floats, Interval
 from gapdoctor.stats.intervals import wilson
 
 CLOSE = 0.1
 """Share of the usual distance to a nearest neighbour below which two rows are near-duplicates."""
+
+BLOCK = 512
+"""Rows whose distances to all others are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,37 @@ def near_duplicates(
     heldout = np.asarray(heldout_features, dtype=np.float64)
     if len(train) < 2 or len(heldout) == 0:
         raise ValueError("near-duplicates need two train rows and a held-out row at least")
-    index = NearestNeighbors(n_neighbors=1).fit(train)
-    within, _ = index.kneighbors()
-    across, nearest = index.kneighbors(heldout)
-    limit = close * _usual_distance(within[:, 0])
-    found = np.flatnonzero(across[:, 0] <= limit)
+    within, _ = _nearest(train, train, itself=False)
+    across, nearest = _nearest(heldout, train)
+    limit = close * _usual_distance(within)
+    found = np.flatnonzero(across <= limit)
     return DuplicateReading(
         share=wilson(len(found), len(heldout)),
-        usual=float((within[:, 0] <= limit).mean()),
+        usual=float((within <= limit).mean()),
         heldout_rows=found,
-        train_rows=np.asarray(nearest[found, 0], dtype=np.int64),
+        train_rows=np.asarray(nearest[found], dtype=np.int64),
     )
+
+
+def _nearest(rows: Floats, others: Floats, itself: bool = True) -> tuple[Floats, NDArray[np.int64]]:
+    """Distance (n,) of each row to the nearest of the others (m, d), and which that is.
+
+    Squared distances by ‖a‖² + ‖b‖² − 2ab, a matrix product a block; that of the nearest is then
+    taken by itself, since the sum cancels where two rows are nearly equal. Without `itself`, row i
+    is not its own neighbour.
+    """
+    middle = others.mean(axis=0)
+    rows, others = rows - middle, others - middle
+    lengths = (others**2).sum(axis=1)
+    found = np.empty(len(rows), dtype=np.int64)
+    for at in range(0, len(rows), BLOCK):
+        block = rows[at : at + BLOCK]
+        squared = lengths - 2 * block @ others.T  # without ‖a‖², which changes no order
+        if not itself:
+            own = np.arange(len(block))
+            squared[own, at + own] = np.inf
+        found[at : at + BLOCK] = squared.argmin(axis=1)
+    return np.sqrt(((rows - others[found]) ** 2).sum(axis=1)), found
 
 
 def _usual_distance(within: Floats) -> float:

@@ -72,13 +72,17 @@ def density_weights(
 def prior_weights(train_labels: ArrayLike, heldout_labels: ArrayLike, classes: int) -> Weights:
     """Weigh held-out rows by p_train(label) / p_heldout(label) (Saerens et al. 2002).
 
-    Train classes that no held-out row has cannot be made up for.
+    Train classes that no held-out row has cannot be made up for. No weight is above √n times the
+    mean (truncated importance sampling, Ionides 2008): a handful of rows of a class that is common
+    in training would speak for all of them; cut off, they return less rather than anything.
     """
     labels = np.asarray(heldout_labels, dtype=np.int64)
     counts = np.bincount(np.asarray(train_labels, dtype=np.int64), minlength=classes)
     ratio = counts / np.maximum(np.bincount(labels, minlength=classes), 1)
+    weights = ratio[labels].astype(np.float64)
+    weights = np.minimum(weights, np.sqrt(len(labels)) * weights.mean()) if len(labels) else weights
     with np.errstate(divide="ignore"):
-        return _scaled(np.log(ratio[labels]))
+        return _scaled(np.log(weights))
 
 
 def reweighted_return(losses: ArrayLike, weights: ArrayLike) -> Floats:

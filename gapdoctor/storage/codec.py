@@ -18,33 +18,40 @@ DIGITS = 6
 """Significant digits of a number on disk."""
 
 
-def plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: 6 significant digits, null for NaN and infinity."""
+def plain(value: Any, *, whole: bool = False) -> Any:
+    """Return `value` as JSON can hold it: 6 significant digits, null for NaN and infinity.
+
+    With `whole`, floats keep all their digits, so that reading gives the same numbers.
+    """
     match value:
         case Enum():
-            return plain(value.value)
+            return plain(value.value, whole=whole)
         case None | bool() | str():
             return value
         case Integral():
             return int(value)
         case Real():
-            return rounded(float(value))
+            return _finite(float(value)) if whole else rounded(float(value))
         case Mapping():
-            return {str(key): plain(item) for key, item in value.items()}
+            return {str(key): plain(item, whole=whole) for key, item in value.items()}
         case tuple() | list():
-            return [plain(item) for item in value]
+            return [plain(item, whole=whole) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _field(value, f.name) for f in fields(value)}
+        return {f.name: _field(value, f.name, whole) for f in fields(value)}
     # numpy's booleans and zero-dimensional arrays are no numbers.* but know their plain value.
-    return plain(value.item()) if hasattr(value, "item") else str(value)
+    return plain(value.item(), whole=whole) if hasattr(value, "item") else str(value)
 
 
-def _field(record: Any, name: str) -> Any:
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _field(record: Any, name: str, whole: bool) -> Any:
     """A whole number in a field of floats is written as it will be read: as a float."""
     value = getattr(record, name)
     kind: Any = type(record)
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    return plain(float(value) if is_whole and _holds_float(kind, name) else value)
+    return plain(float(value) if is_whole and _holds_float(kind, name) else value, whole=whole)
 
 
 @cache
@@ -77,7 +84,7 @@ def build(kind: Any, value: Any, where: str) -> Any:
     """
     origin = get_origin(kind)
     if kind is Any:
-        return value
+        return _frozen(value)
     if origin in (Union, UnionType):
         return _one_of(get_args(kind), value, where)
     if origin is Literal:
@@ -92,6 +99,13 @@ def build(kind: Any, value: Any, where: str) -> Any:
     if issubclass(kind, Enum):
         return kind(_known(value, [str(m.value) for m in kind], where))
     return _scalar(kind, value, where)
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples: what frozen records hold."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def members(value: Any, where: str) -> dict[str, Any]:
@@ -114,7 +128,7 @@ def wrong(where: str, expected: str, value: Any) -> GapDoctorError:
     return GapDoctorError(f"{where}: expected {expected}, found {_told(value)}", _AGAIN)
 
 
-_AGAIN = "the file was changed or cut short: run `gapdoctor diagnose` again"
+_AGAIN = "the file was changed or cut short: run the command that wrote it again"
 
 
 def _record(kind: type[Any], value: Any, where: str) -> Any:

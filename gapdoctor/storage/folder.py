@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from gapdoctor.domain.diagnosis import SCHEMA
+from gapdoctor.domain.trials import PLAN_SCHEMA
 from gapdoctor.errors import OutputError
 from gapdoctor.files import write_bytes
 
 RECORD = "diagnosis.json"
 """Written last: where it stands, the run it tells of is whole."""
+
+PLAN = "plan.json"
+"""Where `fix` stands without a diagnosis: called from Python, on live objects."""
 
 REPORTS = ("report.html", "report.md", "report.xml")
 
@@ -25,6 +29,7 @@ _MARKS = {
     "report.xml": b'<testsuite name="gapdoctor"',
 }
 _FAMILY = SCHEMA.rpartition("/")[0] + "/"
+_PLANS = PLAN_SCHEMA.rpartition("/")[0] + "/"
 
 
 def prepare_folder(out: Path, inputs: Iterable[Path]) -> None:
@@ -101,7 +106,9 @@ def _is_ours(folder: Path) -> bool:
     if not entries:
         return True
     if RECORD in entries:
-        return _is_record(folder / RECORD)
+        return _is_record(folder / RECORD, _FAMILY)
+    if PLAN in entries:
+        return _is_record(folder / PLAN, _PLANS)
     reports = entries & set(REPORTS)
     return (
         bool(reports)
@@ -110,12 +117,12 @@ def _is_ours(folder: Path) -> bool:
     )
 
 
-def _is_record(path: Path) -> bool:
+def _is_record(path: Path, family: str) -> bool:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and str(content.get("schema")).startswith(_FAMILY)
+    return isinstance(content, dict) and str(content.get("schema")).startswith(family)
 
 
 def _bears_mark(path: Path) -> bool:

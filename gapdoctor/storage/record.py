@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, get_type_hints
@@ -12,6 +11,7 @@ from gapdoctor.domain.findings import Table
 from gapdoctor.domain.recipe import Recipe, RecipeRecord, Source
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.storage.codec import build, member, members, plain, wrong
+from gapdoctor.storage.text import content_of, text_of
 
 _PLACES: Mapping[str, tuple[str, str]] = {
     "student": ("pair", "student"),
@@ -44,7 +44,7 @@ def to_json(diagnosis: Diagnosis) -> str:
             content["tables"] = {name: plain(value[name].records()) for name in sorted(value)}
         else:
             content[f.name] = plain(value)
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+    return text_of(content)
 
 
 def from_json(text: str, name: str = "diagnosis.json") -> Diagnosis:
@@ -63,22 +63,9 @@ def from_json(text: str, name: str = "diagnosis.json") -> Diagnosis:
         When the text is no JSON, is of another schema, or lacks something.
     """
     try:
-        return _diagnosis(_parsed(text))
+        return _diagnosis(content_of(text, SCHEMA, _NAME_IT))
     except GapDoctorError as error:
         raise GapDoctorError(f"{name}: {error.message}", error.hint) from None
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise GapDoctorError(f"line {error.lineno}: not JSON: {error.msg}", _NAME_IT) from None
-    except (ValueError, RecursionError) as error:
-        raise GapDoctorError(f"not JSON: {error}", _NAME_IT) from None
-    found = members(content, "the file").get("schema")
-    if found != SCHEMA:
-        raise GapDoctorError(f"schema is {found!r}, not {SCHEMA!r}", _NAME_IT)
-    return dict(content)
 
 
 _NAME_IT = "name a diagnosis.json that this version of `gapdoctor diagnose` wrote"

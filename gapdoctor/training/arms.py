@@ -151,6 +151,7 @@ def run_arms(
             seen.case.student, teacher, train, arm.recipe, Length(steps=steps),
             seed=seen.settings.seed, device=device, views=arm.views, anneal=True,
         )  # fmt: skip
+        seen.scorer.spend(trained.samples)
         seen.offer(VARIANT, module=trained.student)
         found[arm.name] = None
         if not trained.diverged:

@@ -36,7 +36,8 @@ class Length:
     """
 
     epochs: int | None = None
-    """Whole epochs. The schedule spans the recipe's epochs: fewer cut it short."""
+    """Whole epochs. The schedule spans the recipe's epochs: fewer cut it short, unless it is
+    annealed: then it is shortened or stretched to them."""
     steps: int | None = None
     """Optimizer steps. The schedule is shortened or stretched to them."""
 
@@ -114,6 +115,7 @@ def fit(
         twin = trainable(student, place, in_place=in_place)
         steps, rate = _scheduled(plan.recipe, length, rows.count, anneal)
         outputs = _outputs(teacher, rows, place, plan.recipe)
+        asked = 0 if outputs is None else outputs.samples
         if outputs is not None:
             lent.enter_context(outputs.lent())
         lent.enter_context(torch.enable_grad())  # what is lent is lent without gradients
@@ -126,9 +128,10 @@ def fit(
         if state is not None:
             run.restore(state)
         run.go()
+    samples = gradients.samples + (0 if outputs is None else outputs.samples - asked)
     return TrainingResult(
         twin.eval().to(home), tuple(run.history), run.step, run.stopped,
-        time.perf_counter() - started, plan.assumed, gradients.part_rows,
+        time.perf_counter() - started, plan.assumed, gradients.part_rows, samples,
     )  # fmt: skip
 
 
@@ -151,10 +154,12 @@ def _scheduled(
         return length.steps, LearningRate(recipe, length.steps, planned, anneal=anneal)
     if epochs is None:
         raise ValueError("the recipe names no epochs: give epochs or steps")
-    planned = max(epochs, recipe.epochs or 0)
     if anneal:  # to 0 at the end of this run, not of the one that was planned
-        planned = epochs
-    return epochs * an_epoch, LearningRate(recipe, planned * an_epoch, planned, anneal=anneal)
+        return epochs * an_epoch, LearningRate(
+            recipe, epochs * an_epoch, recipe.epochs or epochs, anneal=True
+        )
+    planned = max(epochs, recipe.epochs or 0)
+    return epochs * an_epoch, LearningRate(recipe, planned * an_epoch, planned)
 
 
 def _outputs(

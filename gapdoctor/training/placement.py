@@ -46,7 +46,7 @@ def trainable(student: nn.Module, place: Placement, *, in_place: bool = False) -
     GapDoctorError
         When the student cannot be copied, moved or set to train mode, or has no parameters.
     """
-    twin = student if in_place else _copied(student)
+    twin = student if in_place else copied(student)
     parameters = list(twin.parameters())
     if not parameters:
         raise GapDoctorError("student: has no parameters to train", "give a trainable nn.Module")
@@ -81,7 +81,14 @@ def fed(batch: torch.Tensor, model: nn.Module, device: torch.device) -> torch.Te
     return batch.to(device, dtype, copy=True)
 
 
-def _copied(student: nn.Module) -> nn.Module:
+def copied(student: nn.Module) -> nn.Module:
+    """Return a copy of a student that shares nothing with it.
+
+    Raises
+    ------
+    GapDoctorError
+        When it cannot be copied.
+    """
     try:
         return copy.deepcopy(student)
     except (RuntimeError, TypeError, NotImplementedError) as error:

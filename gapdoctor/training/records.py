@@ -49,6 +49,8 @@ class TrainingResult:
     """Fields of the recipe that nobody gave."""
     part_rows: int
     """Rows that went through the student at once; fewer than a batch where memory ran out."""
+    samples: int = 0
+    """Rows sent through the student and, where it was asked for it, the teacher."""
 
     @property
     def diverged(self) -> bool:

@@ -15,6 +15,8 @@ from gapdoctor.observe.pipelines import Prepared
 Indices = NDArray[np.int64]
 KEPT_BYTES = 1024**3
 """Inputs that are kept in memory, at most; more is read again in each epoch."""
+BLOCK = 256
+"""Rows that are read at once where all are."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,20 @@ class TrainingRows:
                 return fresh  # nothing is ever kept: all of them were new
             self._fill(fresh)
         return self._kept(index)
+
+    def whole(self) -> Batch | None:
+        """Return all rows in their order, or None where they are too many to be kept.
+
+        Nobody may change them.
+        """
+        for start in range(0, self.count, BLOCK):
+            self.batch(np.arange(start, min(start + BLOCK, self.count)))
+            if not self._store:
+                return None
+        inputs, labels, theirs = self._store
+        assert inputs is not None
+        assert labels is not None
+        return Batch(np.arange(self.count), inputs, labels, theirs)
 
     def _open(self, sample: Batch) -> bool:
         """Make room for all rows, where it suffices."""

@@ -89,6 +89,7 @@ class Run:
             "step": self.step,
             "epoch": self.epoch,
             "stopped": self.stopped,
+            "part_rows": self.gradients.part_rows,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -96,10 +97,12 @@ class Run:
         self.student.load_state_dict(state["student"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.rate.restore(state["rate"])
-        for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
+        # those that only look on stand last: they may be others than before
+        for callback, kept in zip(self.callbacks, state["callbacks"], strict=False):
             callback.restore(kept)
         self.history = list(state["history"])
         self.step, self.epoch, self.stopped = state["step"], state["epoch"], state["stopped"]
+        self.gradients.part_rows = state["part_rows"]
 
     # -- an epoch, a batch, a step -----------------------------------------------------------
 

@@ -22,7 +22,7 @@ from gapdoctor.observe.head import logits_in
 from gapdoctor.training.batches import parts_of
 from gapdoctor.training.losses import Terms, composite_loss
 from gapdoctor.training.placement import Placement, fed
-from gapdoctor.training.rows import Batch
+from gapdoctor.training.rows import BLOCK, Batch
 from gapdoctor.training.teacher import TeacherOutputs
 from gapdoctor.training.views import View, Views, mixed
 
@@ -40,6 +40,8 @@ class Gradients:
     place: Placement
     part_rows: int
     """Rows that go through the student at once."""
+    samples: int = 0
+    """Rows that went through it, all together."""
 
     def of(self, batch: Batch, stream: int) -> list[float]:
         """Put a batch's gradients into the student; return its mean losses.
@@ -64,8 +66,12 @@ class Gradients:
     def ask_teacher(self) -> None:
         """Let the teacher say what it says of all rows, in one pass."""
         teacher = self.teacher
-        if teacher is not None:
-            self._within_memory(lambda: teacher.ask_all(self.part_rows))
+        if teacher is None:
+            return
+        # not by the recipe's batch: what one training heard, another may go on with
+        own, self.part_rows = self.part_rows, BLOCK
+        self._within_memory(lambda: teacher.ask_all(self.part_rows))
+        self.part_rows = own
 
     def _view(self, batch: Batch, stream: int) -> View:
         if not self.views.change:
@@ -99,7 +105,8 @@ class Gradients:
             share = (part.stop - part.start) / len(view.index)
             with naming_failures("student", view.inputs[part], "backward pass"):
                 torch.autograd.backward(share * terms.total)
-            found = [share * float(term.detach()) for term in terms if term is not None]
+            told = torch.stack([term.detach() for term in terms if term is not None])
+            found = [share * value for value in told.tolist()]  # a device is waited for once
             values = [a + b for a, b in zip(values or [0.0] * len(found), found, strict=True)]
         return values
 
@@ -107,6 +114,7 @@ class Gradients:
         inputs = fed(view.inputs, self.student, self.place.device)
         with naming_failures("student", inputs), self._precision():
             logits = logits_in(self.student(inputs), "student", len(inputs))
+        self.samples += len(inputs)
         labels = view.labels.cpu().numpy()
         check_labels(labels, view.index, logits.shape[1], "student", "train")
         if taught is not None:

@@ -14,12 +14,10 @@ from gapdoctor.observe.borrow import borrowed
 from gapdoctor.observe.forward import naming_failures
 from gapdoctor.observe.head import as_logits
 from gapdoctor.training.placement import fed
-from gapdoctor.training.rows import Batch, TrainingRows
+from gapdoctor.training.rows import BLOCK, Batch, TrainingRows
 
 KEPT_BYTES = 512 * 1024**2
 """Logits that are kept, at most; beyond, the teacher is asked each time."""
-BLOCK = 256
-"""Rows that are read at once where all are asked about."""
 
 
 class TeacherOutputs:
@@ -45,6 +43,8 @@ class TeacherOutputs:
     ) -> None:
         self.rows = rows
         self.device = device
+        self.samples = 0
+        """Rows that went through the teacher."""
         self._module = teacher if isinstance(teacher, nn.Module) else None
         self._stored = teacher if isinstance(teacher, torch.Tensor) else None
         self._known = np.full(rows.count, self._stored is not None)
@@ -53,6 +53,11 @@ class TeacherOutputs:
                 f"teacher.logits: {len(self._stored)} rows, but train has {rows.count}",
                 "store one row of logits for each row of the data set, in its order",
             )
+
+    @property
+    def can_see(self) -> bool:
+        """Whether it can be asked about new views; stored logits cannot."""
+        return self._module is not None
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -103,6 +108,7 @@ class TeacherOutputs:
         assert self._module is not None
         with torch.no_grad(), naming_failures("teacher", part):
             said = self._module(fed(part, self._module, self.device))
+            self.samples += len(part)
             return as_logits(said, "teacher", len(part)).float()
 
     def _keep(self, index: np.ndarray, said: torch.Tensor) -> bool:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from gapdoctor.domain.recipe import RecipeRecord
-from gapdoctor.observe.augmentation import augmentation_of
+from gapdoctor.domain.recipe import Recipe
+from gapdoctor.observe.augmentation import augmentation_by, augmentation_names
 from gapdoctor.observe.case import Case
 from gapdoctor.training.rows import Indices
 
 Augment = Callable[[torch.Tensor], torch.Tensor]
+MIXUP_NAME = "mixup"
 MIXUP = 1.0
 """Both parameters of the Beta distribution that mixup draws from: uniform (Beyer et al. 2022,
 arXiv 2106.05237, who distil with it)."""
@@ -39,21 +40,26 @@ class Views:
         return inputs if self.augment is None else self.augment(inputs)
 
 
-def views_of(case: Case) -> Views | str:
-    """Return the recipe's augmentation, `mixup` among its names included, or why it cannot be had.
+def views_of(case: Case, recipe: Recipe | None = None) -> Views | str:
+    """Return a recipe's augmentation, `mixup` among its names included, or why it cannot be had.
 
     It cannot where it is unknown, or cannot be replayed.
+
+    Parameters
+    ----------
+    case : Case
+        Its own augmentation is that of the user.
+    recipe : Recipe, optional
+        Left out: the case's.
     """
-    record = case.recipe_record
-    names = record.recipe.augment
-    named = (names,) if isinstance(names, str) else names
-    if case.augment is not None or named is None or "mixup" not in named:
-        plain = augmentation_of(case)
-        return plain if isinstance(plain, str) else Views(plain)
-    rest = tuple(name for name in named if name != "mixup")
-    without = RecipeRecord(replace(record.recipe, augment=rest), record.sources)
-    plain = augmentation_of(replace(case, recipe=without))
-    return plain if isinstance(plain, str) else Views(plain, MIXUP)
+    given = case.recipe_record.recipe if recipe is None else recipe
+    names = augmentation_names(given.augment, has_own=case.augment is not None)
+    if names is None:
+        return "the augmentation is not known; give [recipe] augment, or [] for none"
+    plain = augmentation_by(tuple(name for name in names if name != MIXUP_NAME), case.augment)
+    if isinstance(plain, str):
+        return plain
+    return Views(plain, MIXUP if MIXUP_NAME in names else 0.0)
 
 
 @dataclass(frozen=True)

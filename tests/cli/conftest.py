@@ -26,7 +26,10 @@ def gapdoctor(tmp_path: Path) -> Run:
     """Run `gapdoctor ARGUMENTS` in a folder of its own; `env` adds to the environment."""
 
     def run(
-        *arguments: object, cwd: Path = tmp_path, env: dict[str, str] | None = None
+        *arguments: object,
+        cwd: Path = tmp_path,
+        env: dict[str, str] | None = None,
+        timeout: float = 100,
     ) -> subprocess.CompletedProcess[str]:
         plain = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
         return subprocess.run(
@@ -35,7 +38,7 @@ def gapdoctor(tmp_path: Path) -> Run:
             env={**plain, "COLUMNS": "80", "OMP_NUM_THREADS": "1", **(env or {})},
             capture_output=True,
             encoding="utf-8",
-            timeout=100,
+            timeout=timeout,
             check=False,
         )
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 
+import pytest
 
-def test_the_demo_prints_the_diagnosis_and_ends_with_the_report(gapdoctor, tmp_path):
-    done = gapdoctor("demo")
+
+@pytest.mark.slow
+def test_the_demo_diagnoses_treats_and_ends_with_the_report(gapdoctor, tmp_path):
+    done = gapdoctor("demo", timeout=600)
     assert done.returncode == 0
     assert done.stderr == (
         "The pair lies in gapdoctor-demo: gapdoctor.toml names it, run.py builds it.\n"
+        "The diagnosis in gapdoctor-demo/checkpoint.gapdoctor still holds.\n"
     )
     lines = done.stdout.splitlines()
     assert lines[-1] == "gapdoctor-demo/checkpoint.gapdoctor/report.html"
@@ -20,6 +24,10 @@ def test_the_demo_prints_the_diagnosis_and_ends_with_the_report(gapdoctor, tmp_p
     assert record["causes"][0]["id"] == "overfitting"
     # The recorded command is one that can be typed to measure the same again.
     assert record["command"] == "gapdoctor diagnose gapdoctor-demo/checkpoint.pth"
+    found = json.loads((tmp_path / lines[-1]).with_name("fix.json").read_text())
+    assert found["command"] == "gapdoctor fix --apply gapdoctor-demo/checkpoint.pth"
+    assert found["chosen"] is not None
+    assert found["improvement"]["high"] < -0.05
 
 
 def test_a_folder_of_somebody_else_is_left_alone(gapdoctor, tmp_path):

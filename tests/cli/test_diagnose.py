@@ -73,7 +73,7 @@ def test_formats_and_folder_are_the_users(pair, capsys):
     assert diagnose("student.pth", "-q", "--format", "junit", "--format", "md", "-o", "out") == 0
     assert capsys.readouterr().out == "out/report.md\n"
     names = {f.name for f in Path("out").iterdir() if f.is_file()}
-    assert names == {"report.md", "report.xml", "diagnosis.json"}
+    assert names == {"report.md", "report.xml", "diagnosis.json", ".inputs.json"}
 
 
 def test_the_numbers_of_measuring_reach_the_measurement(pair, capsys):

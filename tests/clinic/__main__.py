@@ -2,36 +2,24 @@
 
 python -m tests.clinic build --part tuning     train what is missing; goes on where it stopped
 python -m tests.clinic run --part tuning       diagnose each pair, print failures and scores
-python -m tests.clinic page                    write docs/accuracy.md from the results
+python -m tests.clinic page                    write docs/accuracy.md from the committed results
+python -m tests.clinic commit                  copy the few pairs that the test suite diagnoses
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one of the three commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.clinic",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="train what is missing")
-    run = commands.add_parser("run", help="diagnose and score")
-    page = commands.add_parser("page", help="write the Markdown page")
-    for command in (build, run):
-        command.add_argument("--part", choices=("tuning", "reporting"), default="tuning")
-        command.add_argument("--kind", help="grey, colour, table, sound, a data set or a cell")
-        command.add_argument("--only", help="one fault, or healthy")
-        command.add_argument("--limit", type=int, help="at most so many (cells; cases)")
-    run.add_argument("--json", type=Path, help="where all results are written")
-    run.add_argument("--name", help="only cases whose name holds this text")
-    page.add_argument("--out", type=Path, help="default: stdout")
-    chosen = parser.parse_args(arguments)
+    """Run one of the commands."""
+    chosen = _parser().parse_args(arguments)
+
+    # Ends as Ctrl-C does: what was said so far is written down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     import torch
 
@@ -41,14 +29,46 @@ def main(arguments: list[str] | None = None) -> int:
 
         build_part(chosen.part, chosen.kind, chosen.only, chosen.limit)
     elif chosen.command == "run":
-        from tests.clinic.running import run_part
+        from tests.clinic.parallel import cores
+        from tests.clinic.running import Choice, run_part
 
-        run_part(chosen.part, chosen.kind, chosen.only, chosen.name, chosen.limit, chosen.json)
+        which = Choice(chosen.part, chosen.kind, chosen.only, chosen.name, chosen.limit)
+        run_part(which, chosen.json, chosen.jobs or cores(), chosen.resume)
+    elif chosen.command == "commit":
+        from tests.clinic.committing import commit
+
+        commit()
     else:
         from tests.clinic.page import write_page
 
         write_page(chosen.out)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.clinic",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="train what is missing")
+    run = commands.add_parser("run", help="diagnose and score")
+    page = commands.add_parser("page", help="write the Markdown page")
+    commands.add_parser("commit", help="copy the pairs of the test suite from the cache")
+    for command in (build, run):
+        command.add_argument("--part", choices=("tuning", "reporting"), default="tuning")
+        command.add_argument("--kind", help="grey, colour, table, sound, a data set or a cell")
+        command.add_argument("--only", help="one fault, or healthy")
+        command.add_argument("--limit", type=int, help="at most so many (cells; cases)")
+    run.add_argument("--name", help="only cases whose name holds this text")
+    run.add_argument("--jobs", type=int, help="processes, one thread each; default: all cores")
+    run.add_argument("--resume", action="store_true",
+                     help="keep what the same code has said of the same pairs")  # fmt: skip
+    run.add_argument("--json", type=Path, help="a file of one's own for the results; those of "
+                     "the page stay as they are")  # fmt: skip
+    page.add_argument("--out", type=Path, help="default: stdout")
+    return parser
 
 
 if __name__ == "__main__":

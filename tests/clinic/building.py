@@ -37,6 +37,12 @@ def planted(part: str, kind: str | None = None) -> tuple[list[Entry], list[Dropp
     return kept, dropped
 
 
+def unbuilt(cell: Cell) -> list[str]:
+    """Return what has not been tried in a cell yet."""
+    found = read_json(_file(cell)) or {}
+    return [name for name in steps() if name not in found]
+
+
 def build_cell(cell: Cell, only: str | None = None) -> None:
     """Build one cell, fault by fault; a fault that is written down is not searched for again."""
     done: dict[str, Any] = read_json(_file(cell)) or {}
@@ -71,9 +77,14 @@ def _all(done: dict[str, Any]) -> list[Entry]:
 
 
 def _order(done: dict[str, Any]) -> list[str]:
+    return [name for name in steps() if name in done]
+
+
+def steps() -> list[str]:
+    """Return what is planted in each cell, in order."""
     names = [f.name for f in inference_faults.FAULTS]
     names += [f.name for f in training_faults.FAULTS]
-    return [name for name in ("healthy", *names, "doubles") if name in done]
+    return ["healthy", *names, "doubles"]
 
 
 def _file(cell: Cell) -> str:

@@ -16,6 +16,7 @@ from tests.clinic.parts import CELLS
 from tests.clinic.scene import scene_of
 from tests.clinic.store import key_of
 from tests.clinic.training_faults import TrainingFault
+from tests.clinic.versions import clinic_hash
 
 if TYPE_CHECKING:
     from gapdoctor.observe.case import Case
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 NONE: frozenset[str] = frozenset()
 INFERENCE: dict[str, InferenceFault] = {f.name: f for f in inference_faults.FAULTS}
 TRAINING: dict[str, TrainingFault] = {f.name: f for f in training_faults.FAULTS}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An entry with its place among the others, which decides what is handed over."""
+
+    entry: Entry
+    number: int
+    """Entries of the same cell before it."""
+    before: int
+    """Those of the same fault among them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +61,13 @@ class Planted:
     """Acceptable corrections; empty where none has a name."""
     damage: float = 0.0
     excess: float = 0.0
+    slot: Slot | None = None
+    """What it is made of, as plain data: enough to make it again in another process."""
+
+    @property
+    def key(self) -> str:
+        """Tells this pair, as this code of the clinic makes it, from every other."""
+        return key_of(self.slot, data=f"{self.variant} {clinic_hash()}".encode())
 
     @property
     def case(self) -> Case:
@@ -84,12 +103,16 @@ def planted_of(entries: Sequence[Entry]) -> list[Planted]:
         mine = [entry for entry in entries if entry.cell == cell]
         for number, entry in enumerate(mine):
             before = sum(e.fault == entry.fault for e in mine[:number])
-            found += _variants(entry, number, before)
+            found += variants_of(Slot(entry, number, before))
     return found
 
 
+def variants_of(slot: Slot) -> list[Planted]:
+    """Return the pairs that one entry gives."""
+    return [replace(one, slot=slot) for one in _variants(slot.entry, slot.number, slot.before)]
+
+
 def _variants(entry: Entry, number: int, before: int) -> list[Planted]:
-    """`number` counts the entries of a cell, `before` those of the same fault."""
     if entry.fault == "healthy":
         return [_healthy(entry, variant) for variant in HEALTHY]
     if entry.fault in TRAINING:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
-from tests.clinic.models import StudentSpec, cell_of, untrained, usual
+from tests.clinic.models import StudentSpec, cell_of, fresh, usual
 from tests.clinic.pipelines import (
     AnyPipeline,
     ImagePipeline,
@@ -69,8 +69,8 @@ def case_of(scene: Scene, known: Known, declared: Plan) -> Case:
         teacher=scene.teacher,
         classes=scene.source.classes,
         history=_history(scene) if known.history else None,
-        student_factory=lambda: untrained(spec),
-        larger_factory=lambda: untrained(spec, _larger(spec)),
+        student_factory=lambda: fresh(spec),
+        larger_factory=lambda: fresh(spec, _larger(spec)),
         **given,
     )
 

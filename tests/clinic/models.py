@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests.clinic.data import SOURCES, Priors, Source
-from tests.clinic.networks import Shape, build
+from tests.clinic.networks import FAMILIES, Shape, build
 from tests.clinic.parts import CELLS, TEACHERS, Cell
 from tests.clinic.sources.drawn import Drawn, joined
 from tests.clinic.store import kept, key_of
@@ -72,19 +72,29 @@ def teacher_of(source: str, name: str) -> nn.Module:
         found = lesson(ready(source, rows), labels(rows), heldout(source), None, augment)
         return train(untrained, found, spec.plan)
 
-    return kept(key_of(spec, data=_fingerprint(source)), untrained, trained)[0]
+    return kept(teacher_key(source, name), untrained, trained)[0]
+
+
+def teacher_key(source: str, name: str) -> str:
+    """Return the name under which a teacher is kept."""
+    return key_of(TEACHERS[source, name], data=_fingerprint(source))
 
 
 def student_of(spec: StudentSpec) -> Student:
     """Return the student of a spec, a network of its own each time."""
     cell, rows = cell_of(spec.cell), train_rows(spec)
-    taught_by = TEACHERS[cell.source, spec.teacher]
     model, curves = kept(
-        key_of(spec, taught_by, data=_fingerprint(cell.source)),
+        student_key(spec),
         untrained(spec),
         lambda: train(untrained(spec), _lesson_of(spec, cell, rows), spec.plan),
     )
     return Student(spec, model, curves, rows)
+
+
+def student_key(spec: StudentSpec) -> str:
+    """Return the name under which a student is kept."""
+    source = cell_of(spec.cell).source
+    return key_of(spec, TEACHERS[source, spec.teacher], data=_fingerprint(source))
 
 
 def untrained(spec: StudentSpec, width: int | None = None) -> nn.Module:
@@ -93,6 +103,16 @@ def untrained(spec: StudentSpec, width: int | None = None) -> nn.Module:
     classes = len(SOURCES[cell.source].classes)
     shape = _shape(cell.source)
     return build(cell.family, shape, classes, width or spec.width, spec.plan.seed)
+
+
+def fresh(spec: StudentSpec, width: int | None = None) -> nn.Module:
+    """Return the student's network with weights of the caller's own chance.
+
+    A user's factory draws them so; trials of different seeds are to begin apart.
+    """
+    cell = cell_of(spec.cell)
+    classes = len(SOURCES[cell.source].classes)
+    return FAMILIES[cell.family](_shape(cell.source), classes, width or spec.width)
 
 
 def train_rows(spec: StudentSpec) -> Drawn:

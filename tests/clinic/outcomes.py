@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ class Outcome:
     voided: bool = False
     seconds: float = 0.0
     error: str | None = None
+    key: str = ""
+    """Of the pair (`Planted.key`)."""
+    code: str = ""
+    """Hash of the gapdoctor that said this."""
+
+    @property
+    def cell(self) -> str:
+        """Data set and architecture."""
+        return "/".join(self.name.split("/")[:2])
 
     @property
     def is_healthy(self) -> bool:
@@ -98,7 +107,7 @@ class Outcome:
             return f"error: {self.error}"
         causes = ", ".join(
             f"{s.cause} {s.confidence:.2f} ({s.explained:+.2f})"
-            + (f" by {_short(s.correction)}" if s.correction else "")
+            + (f" by {shortened(s.correction)}" if s.correction else "")
             for s in self.causes[:3]
         )
         return f"{self.verdict}: {causes or 'no cause'}"
@@ -116,13 +125,22 @@ class Outcome:
         return cls(**{**plain, "causes": tuple(Said(**said) for said in found["causes"])})
 
 
-def _short(correction: str) -> str:
+def shortened(correction: str) -> str:
     """Fitted numbers of many columns say nothing to a reader."""
     return correction if len(correction) <= 40 else f"{correction.partition('(')[0]}(…)"
 
 
 def outcome_of(planted: Planted, diagnosis: Diagnosis | None, error: str | None = None) -> Outcome:
     """Return what a diagnosis said beside what was planted."""
+    return Outcome(**_planted_fields(planted), **_said(diagnosis, error))
+
+
+def judged_anew(outcome: Outcome, planted: Planted) -> Outcome:
+    """Return what was said of a pair beside what now counts as its truth."""
+    return replace(outcome, **_planted_fields(planted))
+
+
+def _planted_fields(planted: Planted) -> dict[str, Any]:
     truth = {
         "truth": planted.truth, "second": planted.second, "also": planted.also,
         "corrections": planted.corrections,
@@ -130,10 +148,10 @@ def outcome_of(planted: Planted, diagnosis: Diagnosis | None, error: str | None 
     fields: dict[str, Any] = {name: tuple(sorted(causes)) for name, causes in truth.items()}
     for name in (
         "name", "part", "kind", "arch", "fault", "severity", "variant", "cluster", "damage",
-        "excess",
+        "excess", "key",
     ):  # fmt: skip
         fields[name] = getattr(planted, name)
-    return Outcome(**fields, **_said(diagnosis, error))
+    return fields
 
 
 def _said(diagnosis: Diagnosis | None, error: str | None) -> dict[str, Any]:

@@ -1,80 +1,153 @@
-"""Diagnose every planted pair of a part, write all results, print failures and scores."""
+"""Diagnose the planted pairs of a part, write all results, print failures and scores."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import gapdoctor
-from gapdoctor.errors import GapDoctorError
-from tests.clinic.building import planted
+from tests.clinic import evaluations, results
+from tests.clinic.building import planted, unbuilt
 from tests.clinic.cases import Planted, planted_of
-from tests.clinic.outcomes import Outcome, outcome_of
-from tests.clinic.page import summary
-from tests.clinic.results import note_evaluation, results_file, write_results
+from tests.clinic.outcomes import Outcome, judged_anew
+from tests.clinic.parallel import diagnose_all
+from tests.clinic.parts import cells
 from tests.clinic.score import is_failure, score
+from tests.clinic.summary import failures, summary
+from tests.clinic.versions import code_hash
+
+WRITE_EVERY = 5
 
 
-def run_part(
-    part: str,
-    kind: str | None = None,
-    only: str | None = None,
-    name: str | None = None,
-    limit: int | None = None,
-    out: Path | None = None,
-) -> None:
-    """Diagnose and score; results are written as they come."""
-    chosen = [
-        p
-        for p in planted_of(planted(part, kind)[0])
-        if only in (None, p.fault) and (name is None or name in p.name)
-    ][:limit]
-    path = out or results_file(part)
-    clock = time.monotonic()
-    outcomes: list[Outcome] = []
-    for number, one in enumerate(chosen, start=1):
-        outcome = diagnosed(one)
-        outcomes.append(outcome)
-        mark = "FAIL" if is_failure(outcome) else "ok  "
-        print(f"{number}/{len(chosen)} {mark} {one.name}  {outcome.told}", flush=True)
-        if number % 20 == 0 or number == len(chosen):
-            write_results(path, part, outcomes)
-    if not outcomes:
-        print(f"nothing is planted in {part}: python -m tests.clinic build --part {part}")
+@dataclass(frozen=True)
+class Choice:
+    """Which pairs."""
+
+    part: str
+    kind: str | None = None
+    """Kind of data, data set or cell."""
+    only: str | None = None
+    """Fault."""
+    name: str | None = None
+    """Text that the name holds."""
+    limit: int | None = None
+
+    @property
+    def whole_cells(self) -> bool:
+        """Whether no pair of the cells is left out."""
+        return self.only is None and self.name is None and self.limit is None
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        told = [self.kind or "all kinds"]
+        told += [f"only {self.only}"] if self.only else []
+        told += [f"named *{self.name}*"] if self.name else []
+        told += [f"the first {self.limit}"] if self.limit else []
+        return ", ".join(told)
+
+    def pairs(self) -> list[Planted]:
+        """Return them as live pairs, in a fixed order; each case is made when asked for."""
+        return [
+            p
+            for p in planted_of(planted(self.part, self.kind)[0])
+            if self.only in (None, p.fault) and (self.name is None or self.name in p.name)
+        ][: self.limit]
+
+
+def run_part(choice: Choice, out: Path | None = None, jobs: int = 1, resume: bool = False) -> None:
+    """Diagnose and score; results are written as they come.
+
+    What is said of whole cells becomes the committed result of the part, unless a file of one's
+    own is named. Each look at the reporting part is written down, an interrupted one too.
+    """
+    chosen = choice.pairs()
+    if not chosen:
+        where = f"--part {choice.part}" + (f" --kind {choice.kind}" if choice.kind else "")
+        print(f"nothing is planted: python -m tests.clinic build {where}")
         return
-    print(f"\n{time.monotonic() - clock:.0f} s, written to {path}\n")
-    print(failures(outcomes))
-    scores = score(outcomes)
-    print(summary(scores))
-    if part == "reporting" and kind is None and only is None and name is None and limit is None:
-        note_evaluation(scores)
-
-
-def diagnosed(one: Planted) -> Outcome:
-    """Return what is said of one pair; a diagnosis that raises is an outcome too."""
-    clock = time.monotonic()
+    path = out or results.working_file(choice.part)
+    code, clock = code_hash(), time.monotonic()
+    earlier = [o for o in results.read_working(path) if o.code == code] if resume else []
+    run = _Run(chosen, earlier, code, path)
     try:
-        diagnosis = gapdoctor.diagnose(one.case, progress=False)
-    except GapDoctorError as error:
-        return outcome_of(one, None, f"{error.message} ({time.monotonic() - clock:.1f} s)")
-    except Exception as error:  # noqa: BLE001 - a crash is counted as a failure, not hidden
-        return outcome_of(one, None, f"{type(error).__name__}: {error}")
-    return outcome_of(one, diagnosis)
+        run.go(jobs)
+    finally:
+        run.end()
+        if choice.part == "reporting" and run.new:
+            evaluations.note(_told(choice), run.outcomes, len(chosen))
+    print(f"\n{time.monotonic() - clock:.0f} s, gapdoctor {code}, written to {path}\n")
+    print(failures(run.outcomes))
+    print(summary(score(run.outcomes)))
+    if choice.whole_cells and out is None:
+        _keep(choice, run.outcomes)
 
 
-def failures(outcomes: Sequence[Outcome]) -> str:
-    """Return what was planted and what was said, a line each where they differ."""
-    wrong = [o for o in outcomes if is_failure(o)]
-    lines = [f"{len(wrong)} of {len(outcomes)} not as planted"]
-    for o in wrong:
-        wanted = "|".join(o.truth) or "healthy"
-        wanted += f" + {'|'.join(o.second)}" if o.second else ""
-        lines.append(
-            f"- {o.name} ({o.damage:+.2f} nats, excess {o.excess:+.2f}): wanted {wanted}"
-            + (f" by {'|'.join(o.corrections)}" if o.corrections else "")
-            + f"; said {o.told}"
-        )
-    crashed = {c for o in outcomes for c in o.crashed}
-    lines += [f"- crashed: {c}" for c in sorted(crashed)]
-    return "\n".join(lines) + "\n"
+class _Run:
+    """What is said so far."""
+
+    def __init__(
+        self, chosen: Sequence[Planted], earlier: Sequence[Outcome], code: str, path: Path
+    ) -> None:
+        self.chosen, self.code, self.path = chosen, code, path
+        self.new: set[int] = set()
+        """Numbers of the pairs that were diagnosed in this run."""
+        keys = {one.key for one in chosen}
+        self._others = [o for o in earlier if o.key not in keys]
+        known = {o.key: o for o in earlier}
+        self._said = {
+            number: judged_anew(known[one.key], one)
+            for number, one in enumerate(chosen)
+            if one.key in known
+        }
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """In the order of the pairs."""
+        return [self._said[number] for number in sorted(self._said)]
+
+    def go(self, jobs: int) -> None:
+        """Diagnose what is missing."""
+        left = [number for number in range(len(self.chosen)) if number not in self._said]
+        if len(left) < len(self.chosen):
+            print(f"{len(self.chosen) - len(left)} of {len(self.chosen)} known from before")
+        said = diagnose_all([self.chosen[number] for number in left], jobs)
+        for number, outcome in zip(left, said, strict=True):
+            self._said[number] = replace(outcome, code=self.code)
+            self.new.add(number)
+            mark = "FAIL" if is_failure(outcome) else "ok  "
+            print(f"{number + 1}/{len(self.chosen)} {mark} {outcome.name}  {outcome.told}",
+                  flush=True)  # fmt: skip
+            if len(self.new) % WRITE_EVERY == 0:
+                self._write()
+
+    def end(self) -> None:
+        """Write; what was said while the code changed belongs to no version of it."""
+        now = code_hash()
+        if now != self.code and self.new:
+            print(f"gapdoctor's code changed on the way, from {self.code} to {now}")
+            for number in self.new:
+                self._said[number] = replace(self._said[number], code=f"{self.code}+{now}")
+        self._write()
+
+    def _write(self) -> None:
+        results.write_working(self.path, [*self.outcomes, *self._others])
+
+
+def _told(choice: Choice) -> str:
+    built = not any(unbuilt(cell) for cell in cells(choice.part))
+    whole = built and choice.whole_cells and choice.kind is None
+    return evaluations.WHOLE if whole else choice.told
+
+
+def _keep(choice: Choice, outcomes: Sequence[Outcome]) -> None:
+    """Put the results of whole cells where the page finds them."""
+    before = results.is_whole(choice.part, results.read_kept(choice.part))
+    results.keep(choice.part, cells(choice.part, choice.kind), outcomes)
+    print(f"kept in {results.kept_file(choice.part).name}: python -m tests.clinic page")
+    after = results.read_kept(choice.part)
+    by_kind = choice.part == "reporting" and choice.kind is not None
+    if by_kind and not before and results.is_whole(choice.part, after):
+        found = [o for cell in after for o in cell.outcomes]
+        evaluations.note(f"{evaluations.WHOLE}, its kinds run one by one", found, len(found))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gapdoctor.domain.findings import Interval
-from gapdoctor.stats.intervals import wilson
+from gapdoctor.stats.intervals import mean_interval, wilson
 from tests.clinic.outcomes import Outcome
 
 BINS = 4
@@ -66,10 +66,13 @@ class Scores:
     """Of named causes, over all pairs, those that are right."""
     false_alarms: Share
     corrections: Share
-    brier: float
+    brier: Interval
+    """With the interval of the bootstrap over students; NaN where no cause was listed."""
     bins: tuple[Bin, ...]
     by_fault: dict[str, Share]
     """Top-1 of each fault."""
+    by_cell: dict[str, Share]
+    """The same of each data set and architecture."""
     confusion: dict[str, Counter[str]]
     """Fault -> what was ranked first."""
 
@@ -79,11 +82,14 @@ def share(hits: Sequence[bool], clusters: Sequence[str]) -> Share:
 
     The score interval (Wilson 1927) is that of `clusters` trials with the share of the cases.
     """
-    cases, groups = len(hits), len(set(clusters))
+    return share_of(sum(map(bool, hits)), len(hits), len(set(clusters)))
+
+
+def share_of(hits: int, cases: int, clusters: int) -> Share:
+    """Return the share of so many hits among so many cases of so many students."""
     if not cases:
         return Share(0, 0, 0, Interval(float("nan"), 0.0, 1.0))
-    total = sum(map(bool, hits))
-    return Share(total, cases, groups, wilson(total / cases * groups, groups))
+    return Share(hits, cases, clusters, wilson(hits / cases * clusters, clusters))
 
 
 def score(outcomes: Sequence[Outcome]) -> Scores:
@@ -107,15 +113,24 @@ def score(outcomes: Sequence[Outcome]) -> Scores:
         _share(nameable, lambda o: o.correction_named),
         brier(outcomes),
         reliability(outcomes),
-        {fault: _share(_of(faulty, fault), lambda o: o.top1) for fault in _faults(faulty)},
+        _top1_by(faulty, lambda o: o.fault),
+        _top1_by(faulty, lambda o: o.cell),
         confusion(outcomes),
     )
 
 
-def brier(outcomes: Sequence[Outcome]) -> float:
+def brier(outcomes: Sequence[Outcome]) -> Interval:
     """Return the mean of (confidence − right)² over all causes that were listed (Brier 1950)."""
-    rows = [(s.confidence - (s.cause in o.right)) ** 2 for o in outcomes for s in o.causes]
-    return float(np.mean(rows)) if rows else float("nan")
+    rows = [
+        ((s.confidence - (s.cause in o.right)) ** 2, o.cluster) for o in outcomes for s in o.causes
+    ]
+    if not rows:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    values, clusters = (np.array(column) for column in zip(*rows, strict=True))
+    if len(set(clusters)) == 1:  # one student says nothing about the spread
+        return Interval(float(values.mean()), float("nan"), float("nan"))
+    found = mean_interval(values, np.random.default_rng(0), clusters)
+    return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
 
 
 def reliability(outcomes: Sequence[Outcome], bins: int = BINS) -> tuple[Bin, ...]:
@@ -162,9 +177,8 @@ def _share(outcomes: Sequence[Outcome], hit: Callable[[Outcome], bool]) -> Share
     return share([hit(o) for o in outcomes], [o.cluster for o in outcomes])
 
 
-def _of(outcomes: Sequence[Outcome], fault: str) -> list[Outcome]:
-    return [o for o in outcomes if o.fault == fault]
-
-
-def _faults(outcomes: Sequence[Outcome]) -> list[str]:
-    return list(dict.fromkeys(o.fault for o in outcomes))
+def _top1_by(outcomes: Sequence[Outcome], of: Callable[[Outcome], str]) -> dict[str, Share]:
+    return {
+        name: _share([o for o in outcomes if of(o) == name], lambda o: o.top1)
+        for name in dict.fromkeys(map(of, outcomes))
+    }

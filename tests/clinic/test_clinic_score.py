@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clinic import results
+from tests.clinic.aims import MEASURES, bins_met, missed
 from tests.clinic.outcomes import Outcome, Said
-from tests.clinic.page import page, summary
-from tests.clinic.score import brier, confusion, is_failure, reliability, score, share
+from tests.clinic.score import (
+    brier,
+    confusion,
+    is_failure,
+    reliability,
+    score,
+    share,
+    share_of,
+)
+from tests.clinic.summary import failures, summary
 
 MISMATCH = Said("preprocessing_mismatch", 0.9, 0.5, "rotate(90)")
 OVERFITTING = Said("overfitting", 0.6, 0.2, None)
@@ -99,7 +106,11 @@ def test_brier_and_bins() -> None:
     right = outcome(MISMATCH, DOUBT, truth=("preprocessing_mismatch",))
     wrong = outcome(OVERFITTING, truth=("optimization",), cluster="b")
     # (0.9 − 1)² + 0.2² + 0.6² over three causes.
-    assert brier([right, wrong]) == pytest.approx((0.01 + 0.04 + 0.36) / 3)
+    found = brier([right, wrong])
+    assert found.value == pytest.approx((0.01 + 0.04 + 0.36) / 3)
+    assert found.low < found.value < found.high
+    assert math.isnan(brier([right]).low)
+    assert math.isnan(brier([outcome()]).value)
     bins = reliability([right, wrong], bins=3)
     assert [one.confidence for one in bins] == pytest.approx([0.2, 0.6, 0.9])
     assert [one.share.hits for one in bins] == [0, 0, 1]
@@ -134,18 +145,96 @@ def test_confusion_names_the_verdict_where_no_cause_stands_first() -> None:
     }
 
 
-def test_results_and_page_hold_every_failure(own_cache: Path) -> None:
-    failed = outcome(
-        OVERFITTING, truth=("preprocessing_mismatch",), corrections=("rotate",), name="a/b|c"
+def test_a_share_comes_from_its_counts() -> None:
+    # Wilson's interval of 3.75 of 5 (75 % of five students): centre and half-width by hand.
+    z2 = 1.959964**2
+    centre, half = (
+        (0.75 + z2 / 10) / (1 + z2 / 5),
+        math.sqrt(z2 * (0.0375 + z2 / 100)) / (1 + z2 / 5),
     )
-    path = own_cache / "results.json"
-    results.write_results(path, "tuning", [failed, outcome(verdict="healthy", cluster="b")])
-    assert json.loads(path.read_text())["part"] == "tuning"
-    read = results.read_results(path)
-    assert read[0] == failed
-    text = page({"tuning": read})
-    assert "planted preprocessing_mismatch" not in text
-    assert "preprocessing_mismatch, by rotate" in text
-    assert "overfitting 0.60 (+0.20)" in text
-    assert "| top-1 | 0 of 1 | 0.0% |" in text
-    assert "1 healthy (1 students)" in summary(score(read))
+    found = share_of(15, 20, 5)
+    assert found.value == 0.75
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        (centre - half, centre + half)
+    )
+
+
+def test_four_bins_hold_as_many_causes_each_and_tell_who_is_too_sure() -> None:
+    truth = ("overfitting",)
+    sure = [
+        outcome(Said("overfitting", 0.9, 0.1, None), truth=truth, cluster=str(n)) for n in range(20)
+    ]
+    # Twenty students at 0.9 that are all wrong: Wilson's interval of 0 of 20 ends at 0.16.
+    boastful = [
+        outcome(Said("optimization", 0.95, 0.1, None), truth=truth, cluster=str(n))
+        for n in range(20)
+    ]
+    modest = [
+        outcome(Said("optimization", 0.1, 0.1, None), truth=truth, cluster=str(n))
+        for n in range(40)
+    ]
+    scores = score([*boastful, *sure, *modest])
+    assert [one.share.cases for one in scores.bins] == [20, 20, 20, 20]
+    assert [one.inside for one in scores.bins] == [True, True, True, False]
+    assert not bins_met(scores)
+    assert bins_met(score([*sure, *modest]))
+
+
+def test_top1_is_told_by_fault_and_by_cell() -> None:
+    right: dict[str, Any] = {"truth": ("overfitting",)}
+    scores = score(
+        [
+            outcome(OVERFITTING, **right),
+            outcome(DOUBT, name="tables/mlp/y/mild/full", fault="y", **right),
+            outcome(OVERFITTING, name="tables/mlp/y/severe/full", fault="y", **right),
+        ]
+    )
+    assert {name: (s.hits, s.cases) for name, s in scores.by_fault.items()} == {
+        "x": (1, 1), "y": (1, 2),
+    }  # fmt: skip
+    assert {name: (s.hits, s.cases) for name, s in scores.by_cell.items()} == {
+        "digits/cnn": (1, 1), "tables/mlp": (1, 2),
+    }  # fmt: skip
+
+
+def _part(right: int, wrong: int, healthy: int, students: int) -> list[Outcome]:
+    truth: dict[str, Any] = {"truth": ("preprocessing_mismatch",), "corrections": ("rotate",)}
+    sure = replace(MISMATCH, confidence=0.97)
+    found = [outcome(sure, cluster=f"f{n}", **truth) for n in range(right)]
+    found += [outcome(verdict="healthy", cluster=f"w{n}", **truth) for n in range(wrong)]
+    return found + [outcome(verdict="healthy", cluster=f"h{n % students}") for n in range(healthy)]
+
+
+@pytest.mark.parametrize(
+    ("part", "short"),
+    [
+        (_part(50, 0, 100, 25), []),
+        (_part(49, 1, 100, 25), []),
+        # 47 of 50 are 94 %: enough for the first rank, not for the first two or the corrections.
+        (_part(47, 3, 100, 25), ["top-2 (of two faults: both)", "right correction named"]),
+        (_part(50, 0, 99, 25), ["false alarms on healthy pairs"]),
+        (_part(50, 0, 100, 24), ["false alarms on healthy pairs"]),
+    ],
+)
+def test_aims_that_were_missed_are_told(part: list[Outcome], short: list[str]) -> None:
+    assert missed(score(part)) == short
+
+
+def test_an_aim_without_a_case_is_neither_reached_nor_missed() -> None:
+    scores = score([outcome(verdict="healthy")])
+    assert [m.met(scores) for m in MEASURES if m.label == "top-1"] == [None]
+
+
+def test_whoever_runs_the_clinic_sees_every_failure() -> None:
+    failed = outcome(
+        OVERFITTING, truth=("preprocessing_mismatch",), corrections=("rotate",), name="a/b/c/d/e",
+        crashed=("shift: crashed, ValueError",),
+    )  # fmt: skip
+    told = failures([failed, outcome(verdict="healthy", cluster="b")])
+    assert told.splitlines() == [
+        "1 of 2 not as planted",
+        "- a/b/c/d/e (+0.20 nats, excess +0.20): wanted preprocessing_mismatch by rotate; "
+        "said generalization_gap: overfitting 0.60 (+0.20)",
+        "- crashed: shift: crashed, ValueError",
+    ]
+    assert "1 healthy (1 students)" in summary(score([failed, outcome(verdict="healthy")]))

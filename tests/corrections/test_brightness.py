@@ -24,6 +24,22 @@ def test_a_factor_on_the_pixels_comes_back(
     torch.testing.assert_close(candidate.undo(wrong), clean, rtol=0, atol=1e-3)
 
 
+def test_the_whitest_pixel_tells_the_factor_of_other_rows(
+    pixels: Callable[..., Tensor], context: Callable[..., Context], offered: Callable[..., dict]
+) -> None:
+    train, heldout = pixels(200, 0).clamp(max=0.9), pixels(200, 1).clamp(max=0.9)
+    (candidate,) = offered("brightness", context(train, 0.45 * heldout)).values()
+    torch.testing.assert_close(candidate.undo(0.45 * heldout), heldout, rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_clipped_is_told_by_the_mean(
+    pixels: Callable[..., Tensor], context: Callable[..., Context], offered: Callable[..., dict]
+) -> None:
+    train, heldout = pixels(200, 0), (3 * pixels(200, 1)).clamp(max=1.0)
+    (candidate,) = offered("brightness", context(train, heldout)).values()
+    assert float(candidate.argument.partition(",")[0]) < 0.7
+
+
 def test_rows_as_bright_as_train_are_offered_nothing(
     pixels: Callable[..., Tensor], context: Callable[..., Context], offered: Callable[..., dict]
 ) -> None:

@@ -32,8 +32,20 @@ def test_each_share_both_ways(
     rows = pixels(4, 0)
     found = offered("crop_zoom", context(rows, rows))
     shares = ("0.875", "0.75", "0.65", "0.5")
-    assert list(found) == [f"{word} {share}" for word in ("crop", "pad") for share in shares]
-    assert all((c.do is not None) == c.argument.startswith("crop") for c in found.values())
+    words = ("crop", "pad", "framed")
+    assert list(found) == [f"{word} {share}" for word in words for share in shares]
+    assert all((c.undo is not None) == c.argument.startswith("pad") for c in found.values())
+
+
+def test_a_framed_picture_is_smaller_and_its_border_repeated(
+    pixels: Callable[..., Tensor], damage: Callable[..., Tensor]
+) -> None:
+    rows = pixels(4, 0)
+    made = damage("crop_zoom", "framed 0.5", rows)
+    small = functional.resize(rows, [8, 8], antialias=True)
+    torch.testing.assert_close(made[..., 4:12, 4:12], small)
+    torch.testing.assert_close(made[..., 0, :], made[..., 4, :])
+    torch.testing.assert_close(made[..., :, 15], made[..., :, 11])
 
 
 def test_shares_that_make_the_same_pixels_are_tried_once(
@@ -47,5 +59,5 @@ def test_shares_that_make_the_same_pixels_are_tried_once(
 
 @pytest.mark.parametrize("argument", ["", "0.5", "crop", "crop 1", "pad 0", "zoom 0.5", "crop 2"])
 def test_no_share_is_an_error(argument: str, corrections: dict[str, Correction]) -> None:
-    with pytest.raises(ValueError, match=r"takes crop or pad|a share below 1|above zero"):
+    with pytest.raises(ValueError, match=r"takes crop, pad or framed|a share below 1|above zero"):
         corrections["crop_zoom"].parse(argument)

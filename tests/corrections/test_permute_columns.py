@@ -46,7 +46,7 @@ def test_a_class_that_one_split_lacks_is_left_out(
     (train, first), (heldout, second) = table(400, 0), table(200, 1)
     some = second < 2
     made = context(train, heldout[some][:, MIXED], (first, second[some]))
-    (candidate,) = offered("permute_columns", made).values()
+    candidate, *_ = offered("permute_columns", made).values()
     assert candidate.argument == "1 2 3 0 5 4"
 
 
@@ -69,6 +69,28 @@ def test_columns_scaled_after_the_mix_are_found_by_their_shapes(
     assert candidate.fitted == 4 + 8
     left = (candidate.undo(wrong) - (heldout - mean) / std).abs().mean()
     assert left < 0.15
+
+
+def test_columns_found_by_their_values_are_rescaled_as_well(
+    context: Callable[..., Context], offered: Callable[..., dict]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(900) % 3
+
+    def make() -> Tensor:
+        rows = torch.randn(900, 4, generator=generator)
+        rows[:, 1] += 2 * (labels - 1)
+        rows[:, 2] = 1.3 * rows[:, 2] + 2.4 * (1 - labels) + 0.8
+        return rows
+
+    train, heldout = make(), make()
+    mean, std = train.mean(0), train.std(0)
+    wrong = (heldout[:, [0, 2, 1, 3]] - mean) / std
+    made = context((train - mean) / std, wrong, (labels, labels))
+    found = list(offered("permute_columns", made).values())
+    assert [c.argument.partition(";")[0] for c in found] == ["0 2 1 3"] * 2
+    off = [float((c.undo(wrong) - (heldout - mean) / std).abs().mean()) for c in found]
+    assert off[1] < 0.1 < off[0]
 
 
 def test_columns_in_order_are_offered_nothing(

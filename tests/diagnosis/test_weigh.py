@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gapdoctor.diagnosis.account import Ledger
@@ -49,7 +50,8 @@ def causes(found: Weighed) -> dict[Cause, RankedCause]:
         ([6.0], None, WEIGHTS.ceiling),
         ([2.0], Interval(0.2, 0.1, 0.3), 0.7310585786300049),  # above h: +1
         ([2.0], Interval(0.2, 0.01, 0.3), 0.5),  # above 0
-        ([2.0], Interval(0.2, -0.01, 0.3), 0.01798620996209156),  # nothing to explain: −4
+        ([2.0], Interval(0.2, -0.01, 0.3), 0.11920292202211755),  # above h, perhaps: −2
+        ([2.0], Interval(0.04, -0.01, 0.3), 0.01798620996209156),  # nothing to explain: −4
         ([1e9], None, WEIGHTS.ceiling),
         ([-1e9], None, 1.928749847963918e-22),
     ],
@@ -255,6 +257,45 @@ def test_a_consequence_stands_right_behind_its_cause(
     assert next(iter(causes(weighed(effect, weak, excess=0.9, deficit=0.2)))) is OVERFITTING
 
 
+def test_a_consequence_does_not_stand_before_a_second_cause_of_its_own(
+    claim: Make, weighed: Callable[..., Weighed]
+) -> None:
+    effect = claim(OVERFITTING, 6, side=E, consequence_of=Cause.LOSS_IMBALANCE)
+    reason = claim(Cause.LACK_OF_REGULARIZATION, 3, side=E, needs_cause=OVERFITTING)
+    origin = claim(Cause.LOSS_IMBALANCE, 5, side=E)
+    second = claim(MISMATCH, 6, returned=0.2)
+    unsure = claim(Cause.CAPACITY_SHORTFALL, 0.1, side=D)
+    found = weighed(effect, reason, origin, second, unsure, excess=0.9, deficit=0.0)
+    assert list(causes(found)) == [
+        Cause.LOSS_IMBALANCE, MISMATCH, OVERFITTING, Cause.LACK_OF_REGULARIZATION,
+        Cause.CAPACITY_SHORTFALL,
+    ]  # fmt: skip
+
+
+def test_a_reason_is_as_sure_as_its_cause_times_how_likely_it_is_then(
+    claim: Make, weighed: Callable[..., Weighed]
+) -> None:
+    for strength in (6.0, 0.0, -2.0):
+        effect = claim(OVERFITTING, strength, side=E)
+        reason = claim(Cause.LACK_OF_REGULARIZATION, 1.0, side=E, needs_cause=OVERFITTING)
+        other = claim(OVERFITTING, 0.1, "other", side=E)
+        found = causes(weighed(effect, other, reason, excess=0.9))
+        sure = found[OVERFITTING].confidence
+        assert found[Cause.LACK_OF_REGULARIZATION].confidence == pytest.approx(
+            sure / (1 + np.exp(-WEIGHTS.reason - 1.0))
+        )
+
+
+def test_what_was_switched_off_is_not_doubted_for_a_side_that_shows_nothing(
+    claim: Make, weighed: Callable[..., Weighed]
+) -> None:
+    proven = claim(Cause.OPTIMIZATION, 6.0, "batchnorm", returned=0.3)
+    quiet = claim(Cause.OPTIMIZATION, -2.0, "fit deficit", side=D)
+    for claims in ((proven,), (proven, quiet)):
+        found = causes(weighed(*claims))[Cause.OPTIMIZATION]
+        assert found.confidence == WEIGHTS.ceiling
+
+
 def test_the_ranking_does_not_depend_on_the_order_of_findings(
     claim: Make, weighed: Callable[..., Weighed]
 ) -> None:
@@ -300,3 +341,13 @@ def test_a_proven_mismatch_makes_a_small_gap_worth_naming(
     found = weighed(claim(MISMATCH, 6, returned=0.3), excess=-0.1)
     assert found.verdict is Verdict.GENERALIZATION_GAP
     assert found.account.unexplained.value == pytest.approx(-0.4)
+
+
+def test_a_cause_that_is_voided_itself_voids_nothing(
+    claim: Make, weighed: Callable[..., Weighed]
+) -> None:
+    proven = claim(MISMATCH, 6, returned=0.2)
+    shift = claim(Cause.DISTRIBUTION_SHIFT, 6, side=E, valid_unless=frozenset({MISMATCH}))
+    effect = claim(OVERFITTING, 6, side=E, valid_unless=frozenset({Cause.DISTRIBUTION_SHIFT}))
+    assert list(causes(weighed(proven, shift, effect, excess=0.9))) == [OVERFITTING, MISMATCH]
+    assert list(causes(weighed(shift, effect, excess=0.9))) == [Cause.DISTRIBUTION_SHIFT]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import gapdoctor
 from gapdoctor.discovery import find_plugins, plugin_names
 from gapdoctor.errors import CheckpointError
-from gapdoctor.loading.checkpoint import Checkpoint, build_from, load_weights, read_checkpoint
+from gapdoctor.loading.checkpoint import Checkpoint, build_from, read_checkpoint
 from gapdoctor.loading.checkpoint.containers._base import Container
 from gapdoctor.loading.checkpoint.layouts._base import Layout, all_layouts
 
@@ -312,18 +312,6 @@ def test_a_program_is_built_where_it_is_asked_for(script: Path, net: Net) -> Non
     built = build_from(read_checkpoint(script), "torchscript")
     images = torch.rand(2, 1, 4, 4)
     assert torch.equal(built(images), net(images))
-
-
-def test_an_exported_program(tmp_path: Path, net: Net) -> None:
-    path, images = tmp_path / "student.pt2", torch.rand(2, 1, 4, 4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.export.save(torch.export.export(net, (images,)), path)
-    found = read_checkpoint(path)
-    assert (found.format, found.entries) == ("exported", ())
-    assert torch.allclose(build_from(found, "exported")(images), net(images))
-    with pytest.raises(CheckpointError, match="holds no weights that can be read"):
-        load_weights(net, found, key=None, role="student")
 
 
 def test_a_state_dict_is_no_program(tmp_path: Path, net: Net) -> None:

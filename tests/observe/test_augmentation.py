@@ -10,11 +10,26 @@ import pytest
 import torch
 
 from gapdoctor import Recipe
+from gapdoctor.corrections._base import kind_of
 from gapdoctor.errors import UserCodeError
-from gapdoctor.observe.augmentation import augmentation_of, crop, erase, flip, noise
+from gapdoctor.observe.augmentation import (
+    KNOWN,
+    augmentation_by,
+    augmentation_of,
+    color_jitter,
+    crop,
+    default_augmentation,
+    erase,
+    flip,
+    frequency_mask,
+    noise,
+    rotate,
+    scale,
+    time_mask,
+)
 from gapdoctor.observe.borrow import own_random_state
 
-STEPS = [flip, crop, noise, erase]
+STEPS = list(KNOWN.values())
 
 
 @pytest.fixture(autouse=True)
@@ -101,16 +116,83 @@ def test_a_step_leaves_the_batch_it_was_given_alone(step: Callable[..., torch.Te
     assert torch.equal(batch, kept)
 
 
-@pytest.mark.parametrize("step", [crop, erase])
+def test_rotate_turns_around_the_middle_by_ten_degrees_at_most() -> None:
+    rows, columns = torch.meshgrid(torch.arange(33.0), torch.arange(33.0), indexing="ij")
+    spot = torch.exp(-((rows - 16) ** 2 + (columns - 26) ** 2) / 4)  # right of the middle
+    found = rotate(spot.expand(100, 1, 33, 33))
+    weight = found.sum(dim=(1, 2, 3))
+    down = (found[:, 0] * (rows - 16)).sum(dim=(1, 2)) / weight
+    right = (found[:, 0] * (columns - 16)).sum(dim=(1, 2)) / weight
+    angle = torch.rad2deg(torch.atan2(down, right))
+    assert torch.allclose((down**2 + right**2).sqrt(), torch.tensor(10.0), atol=0.1)
+    assert float(angle.abs().max()) < 10.1
+    assert float(angle.min()) < -8
+    assert float(angle.max()) > 8
+
+
+def test_rotate_turns_an_oblong_without_stretching_it() -> None:
+    rows, columns = torch.meshgrid(torch.arange(17.0), torch.arange(65.0), indexing="ij")
+    spot = torch.exp(-((rows - 8) ** 2 + (columns - 52) ** 2) / 4)
+    found = rotate(spot.expand(50, 17, 65))
+    weight = found.sum(dim=(1, 2))
+    down = (found * (rows - 8)).sum(dim=(1, 2)) / weight
+    right = (found * (columns - 32)).sum(dim=(1, 2)) / weight
+    assert torch.allclose((down**2 + right**2).sqrt(), torch.tensor(20.0), atol=0.2)
+
+
+@pytest.mark.parametrize(("step", "axis"), [(time_mask, -1), (frequency_mask, -2)])
+def test_a_mask_hides_one_span_behind_the_mean(step: Any, axis: int) -> None:
+    batch = torch.rand(300, 1, 24, 40)
+    widths = set()
+    for before, after in zip(batch[:, 0], step(batch)[:, 0], strict=True):
+        hidden = (after != before).any(dim=0 if axis == -1 else 1).nonzero().flatten().tolist()
+        widths.add(len(hidden))
+        assert hidden == list(range(hidden[0], hidden[0] + len(hidden))) if hidden else True
+        gone = after[:, hidden] if axis == -1 else after[hidden]
+        assert torch.allclose(gone, before.mean())
+    assert widths == set(range(24 // 8 + 1 if axis == -2 else 40 // 8 + 1))
+
+
+def test_scale_multiplies_each_row_by_one_factor() -> None:
+    table = torch.rand(2_000, 5) + 1
+    factor = scale(table) / table
+    assert torch.allclose(factor, factor[:, :1].expand_as(factor))
+    assert float(factor[:, 0].mean()) == pytest.approx(1.0, abs=0.01)
+    assert float(factor[:, 0].std()) == pytest.approx(0.1, rel=0.05)
+
+
+def test_color_jitter_moves_colours_and_no_place() -> None:
+    batch = torch.rand(40, 4, 6, 6)
+    found = color_jitter(batch)
+    assert torch.equal(found[:, 3], batch[:, 3])  # a fourth channel is no colour
+    for before, after in zip(batch[:, :3], found[:, :3], strict=True):
+        grey, made = before.mean(dim=0), after.mean(dim=0)
+        fit = torch.stack([grey.flatten(), torch.ones(36)], dim=1)
+        solved = torch.linalg.lstsq(fit, made.flatten()[:, None]).solution
+        assert torch.allclose(fit @ solved, made.flatten()[:, None], atol=1e-4)
+        assert 0.79 < float(solved[0]) < 1.21
+    assert torch.equal(color_jitter(batch[:, :1]), batch[:, :1])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_batch_stays_on_its_device(step: Callable[..., torch.Tensor]) -> None:
+    found = step(torch.empty(3, 3, 16, 16, device="meta"))
+    assert (found.device.type, found.shape) == ("meta", (3, 3, 16, 16))
+
+
+@pytest.mark.parametrize("step", [crop, erase, rotate, color_jitter, time_mask, frequency_mask])
 def test_columns_of_a_table_have_no_places(step: Callable[..., torch.Tensor]) -> None:
     table = torch.rand(20, 8)
     assert torch.equal(step(table), table)
 
 
+@pytest.mark.parametrize("step", [noise, scale, rotate, color_jitter, time_mask, frequency_mask])
 @pytest.mark.parametrize("shape", [(20, 8), (20, 3, 16, 16)])
-def test_whole_numbers_take_no_noise(shape: tuple[int, ...]) -> None:
+def test_whole_numbers_have_no_shades(
+    step: Callable[..., torch.Tensor], shape: tuple[int, ...]
+) -> None:
     tokens = torch.randint(1, 100, shape)
-    assert torch.equal(noise(tokens), tokens)
+    assert torch.equal(step(tokens), tokens)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -121,6 +203,36 @@ def test_the_same_seed_gives_the_same_views(step: Callable[..., torch.Tensor]) -
         with own_random_state(7):
             views.append(step(batch))
     assert torch.equal(*views)
+
+
+# -- what is safe ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ((3, 32, 32), ("crop", "rotate", "noise")),
+        ((1, 28, 28), ("crop", "rotate", "noise")),
+        ((8, 8), ("crop", "rotate", "noise")),
+        ((1, 40, 101), ("time_mask", "frequency_mask", "noise")),
+        ((2, 128), ("crop", "noise")),
+        ((13,), ("noise",)),
+        ((5, 4, 4, 4), ()),
+    ],
+)
+def test_what_leaves_the_label_as_it_is(shape: tuple[int, ...], names: tuple[str, ...]) -> None:
+    found = default_augmentation(kind_of(shape), shape)
+    assert found == names
+    augment, batch = augmentation_by(found), torch.rand(6, *shape)
+    assert callable(augment) == bool(names)
+    if callable(augment):
+        made = augment(batch)
+        assert made.shape == batch.shape
+        assert not torch.equal(made, batch)
+
+
+def test_nothing_is_safe_to_do_to_tokens() -> None:
+    assert default_augmentation("columns", (64,), floating=False) == ()
 
 
 # -- what the recipe says --------------------------------------------------------------------
@@ -145,6 +257,16 @@ def test_known_names_are_done_one_after_the_other(planted: ModuleType) -> None:
         found = both(batch)
     with own_random_state(3):
         assert torch.equal(found, noise(flip(batch)))
+
+
+@pytest.mark.parametrize("name", ["own", "run.py:augment"])
+def test_the_user_s_own_may_stand_among_names(planted: ModuleType, name: str) -> None:
+    batch, both = pictures(30), of(planted, (name, "crop"), lambda x: x + 1)
+    with own_random_state(3):
+        found = both(batch)
+    with own_random_state(3):
+        assert torch.equal(found, crop(batch + 1))
+    assert f"{name!r} cannot be replayed" in of(planted, (name, "crop"))
 
 
 def test_one_name_needs_no_list(planted: ModuleType) -> None:

@@ -121,10 +121,10 @@ def test_distances_that_are_known(first: Any, second: Any, apart: float) -> None
     assert distance(second, first) == pytest.approx(apart)
 
 
-def test_it_is_the_mean_over_the_columns() -> None:
+def test_it_is_the_root_mean_square_over_the_columns() -> None:
     one = np.concatenate([column(0, 1, 2, 3)] * 2, axis=1)
     other = np.concatenate([column(0, 1, 2, 3), column(10, 11, 12, 13)], axis=1)
-    assert distance(one, other) == pytest.approx(0.5)
+    assert distance(one, other) == pytest.approx(np.sqrt(0.5))
 
 
 def test_of_many_columns_a_part_is_looked_at() -> None:
@@ -145,7 +145,7 @@ def test_it_is_the_distance_of_kolmogorov_and_smirnov(seed: int, n: int, m: int)
         return  # taken for equal, which scipy does not do
     pairs = zip(first.T, second.T, strict=True)
     expected = [stats.ks_2samp(a, b, method="asymp").statistic for a, b in pairs]
-    assert distance(first, second) == pytest.approx(np.mean(expected))
+    assert distance(first, second) == pytest.approx(np.sqrt(np.mean(np.square(expected))))
 
 
 # -- of observations ---------------------------------------------------------------------------

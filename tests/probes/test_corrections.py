@@ -365,7 +365,7 @@ def test_columns_in_other_units_between_pipelines(planted: ModuleType, looked: L
 def test_few_rows_are_told(looked: Look) -> None:
     found = PROBE.examine(looked(shown(UNDONE["dark"][0], 50)))
     assert isinstance(found, Skipped)
-    assert "tried from 100 on: give more rows" in found.reason
+    assert "tried from 50 on: give more rows" in found.reason
 
 
 def test_few_rows_are_enough_to_compare_two_pipelines(looked: Look) -> None:

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from gapdoctor.corrections._base import Candidate
+from gapdoctor.corrections._parse import parse_correction
 from gapdoctor.errors import DataError
 from gapdoctor.probes._naming import GENERIC, Limits, fitting, named, relative, summary_of
-from gapdoctor.probes._search import Look, Suspect, Trial, most_specific, suspects
+from gapdoctor.probes._search import Look, Suspect, suspects
+from gapdoctor.probes._trials import Trial, most_specific
 
 LIMITS = Limits(
     near_best=1.5, near_generic=2.0, slack=0.02, leaves=0.4, leaves_alone=0.7, clearly=1.15,
@@ -158,6 +160,19 @@ def test_what_cannot_be_undone_must_leave_no_more_than_chance() -> None:
     assert [s.candidate.correction for s in suspects([exact, rough], look, 0.9)] == ["by 3.0"]
 
 
+def test_a_strength_off_the_grid_is_found_behind_others() -> None:
+    """The only blur of the grid is farther off than no blur at all."""
+    pictures = torch.rand(300, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    blur = parse_correction("low_resolution(blur 0.5)").do
+    assert blur is not None
+    look = Look.at(blur(pictures[:150]), pictures[150:])
+    grid = [parse_correction(t) for t in ("low_resolution(4)", "low_resolution(blur 2)")]
+    found = suspects(grid, look, closer=0.8)
+    word, strength = found[0].candidate.argument.split()
+    assert word == "blur"
+    assert float(strength) == pytest.approx(0.5, rel=0.1)
+
+
 def test_candidates_for_another_shape_are_never_suspected_by_looks() -> None:
     strange = Candidate("strange", "", "strange", 0, do=broken)
     assert suspects([strange], look_at(rows(2, 300) / 3), 0.9) == []
@@ -190,6 +205,17 @@ def test_the_most_specific_of_those_that_help(
     found = most_specific(trials)
     assert (None if found is None else found[0].candidate.correction) == expected
     assert found is None or found[1] == others
+
+
+def test_a_turn_is_likelier_than_exchanged_axes() -> None:
+    turned, mirrored = (
+        Trial(Suspect(parse_correction(text), 0.1, blind=True), t.before, t.after)
+        for text, t in (("rotate(90)", trial(0.51, "a")), ("flip(diagonal)", trial(0.50, "b")))
+    )
+    found = most_specific([mirrored, turned])
+    assert found is not None
+    assert found[0].candidate.text == "rotate(90)"
+    assert found[1] == ("flip",)
 
 
 def test_gains_of_many_nats_do_not_hide_what_is_left() -> None:

@@ -148,3 +148,42 @@ def test_one_as_sure_as_it_can_be_is_not_called_unfinished(
 ) -> None:
     sure = planted.linear(3 * planted.CENTRES * np.array([0.0, 0.0, 0.0, 1.0]), np.zeros(3))
     assert not on(claims_of(PROBE, planted.short_of_fit(student=sure)), "sureness")
+
+
+class Dead(nn.Module):
+    """Of its units, all but the last never answer."""
+
+    def __init__(self, rule: nn.Linear, live: int) -> None:
+        super().__init__()
+        self.live, self.head = live, rule
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept = torch.zeros_like(x)
+        kept[:, -self.live :] = x[:, -self.live :]
+        logits: torch.Tensor = self.head(kept)
+        return logits
+
+
+@pytest.mark.parametrize(("live", "told"), [(1, True), (2, False)])
+def test_dead_units_speak_of_its_training(
+    planted: ModuleType, claims_of: Claims, live: int, told: bool
+) -> None:
+    student = Dead(planted.blind(), live)
+    dead = on(claims_of(PROBE, planted.short_of_fit(student=student)), "dead units")
+    assert set(dead) == (BOTH if told else set())
+    if told:
+        assert dead[Cause.OPTIMIZATION].strength == PROBE.dead_strength
+        (evidence,) = dead[Cause.OPTIMIZATION].evidence
+        assert (evidence.value, evidence.limit, evidence.unit) == (0.75, PROBE.dead, "share")
+
+
+@pytest.mark.parametrize(
+    ("spare", "strength"),
+    [(0, PROBE.large_strength), (100, PROBE.small_strength), (1_000, PROBE.tiny_strength)],
+)
+def test_the_smaller_it_is_the_likelier_it_is_too_small(
+    planted: ModuleType, claims_of: Claims, spare: int, strength: float
+) -> None:
+    teacher = Large(planted.bayes(), spare)
+    sizes = on(claims_of(PROBE, planted.short_of_fit(teacher=teacher)), "sizes")
+    assert sizes[Cause.CAPACITY_SHORTFALL].strength == strength

@@ -13,13 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from gapdoctor import Case
+from gapdoctor import Case, Preprocess
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import Claim, Finding, Intervention, Side, Skipped
 from gapdoctor.observe.case import Model, Split
 from gapdoctor.observe.measures import limit_now, measure_left
 from gapdoctor.observe.observations import Observations
-from gapdoctor.probes.shift import Shift, untrained
+from gapdoctor.observe.untrained import untrained
+from gapdoctor.probes.shift import Shift
 
 PROBE = Shift()
 Look = Callable[..., Observations]
@@ -48,7 +49,7 @@ def test_inputs_from_elsewhere_are_named(planted: ModuleType, looked: Look) -> N
     claims = asked(looked(planted.healthy(1_000, heldout=moved(planted, [9.0, 0, 0, 0]))))
     assert set(claims) == {"features"}
     claim = claims["features"]
-    assert claim.strength == PROBE.strength > 0
+    assert claim.strength == PROBE.unmirrored > 0
     assert claim.side is Side.EXCESS_GAP
     assert (claim.returned, claim.intervention, claim.correction) == (None, None, None)
     assert claim.valid_unless == {Cause.PREPROCESSING_MISMATCH}
@@ -82,7 +83,7 @@ def test_a_small_shift_is_said_with_less_confidence(planted: ModuleType, looked:
         for limit in (0.5, 0.01)
     )
     assert small.strength == PROBE.small_strength
-    assert large.strength == PROBE.strength
+    assert large.strength == PROBE.unmirrored
     assert 0 < small.strength < large.strength
     assert float(small.evidence[0].statement.split("distance ")[1].split()[0]) < 0.3
 
@@ -117,7 +118,7 @@ def test_what_reweighting_returns_is_what_a_shift_explains(
     )  # fmt: skip
     seen = looked(case)
     claim = asked(seen)["features"]
-    assert claim.strength == PROBE.strength
+    assert claim.strength == PROBE.unmirrored
     assert claim.side is None
     assert claim.returned is not None
     assert claim.returned.split == "heldout"
@@ -138,7 +139,7 @@ def test_a_harmless_shift_explains_nothing(planted: ModuleType, looked: Look) ->
         styled(planted, 1, 0.2), styled(planted, 2, 0.8),
     )  # fmt: skip
     claim = asked(looked(case))["features"]
-    assert claim.strength == PROBE.strength
+    assert claim.strength == PROBE.unmirrored
     assert claim.returned is None
     assert claim.side is Side.EXCESS_GAP
 
@@ -153,6 +154,29 @@ def test_what_was_undone_is_no_shift(planted: ModuleType, looked: Look) -> None:
     after = asked(seen)["features"]
     assert after.strength == PROBE.against
     assert after.valid_unless == frozenset()
+
+
+def test_with_both_pipelines_known_it_is_surer(planted: ModuleType, looked: Look) -> None:
+    """Then the mirror would have seen another preprocessing."""
+    x, y = moved(planted, [9.0, 0, 0, 0])
+    both = Preprocess(planted.undo, planted.undo)
+    case = planted.healthy(
+        train=planted.raw(planted.rows(1, 1_000)), heldout=planted.raw((x, y)), preprocess=both
+    )
+    assert asked(looked(case))["features"].strength == PROBE.strength > PROBE.unmirrored
+
+
+@pytest.mark.parametrize(("kind", "voided"), [("correction", True), ("pipeline", False)])
+def test_what_a_correction_leaves_may_be_its_trace(
+    planted: ModuleType, looked: Look, kind: str, voided: bool
+) -> None:
+    seen = looked(planted.healthy(1_000, heldout=moved(planted, [9.0, 0, 0, 0])))
+    seen.offer("same", transform=lambda batch: batch)
+    name = "same" if kind == "correction" else "train"
+    seen.believe(Intervention(kind, name, touches_teacher=True))  # type: ignore[arg-type]
+    claim = asked(seen)["features"]
+    assert claim.strength > 0
+    assert claim.valid_unless == ({Cause.PREPROCESSING_MISMATCH} if voided else frozenset())
 
 
 def test_a_shift_that_only_the_network_could_see_is_seen(planted: ModuleType, looked: Look) -> None:
@@ -288,10 +312,10 @@ def test_a_class_mix_needs_fewer_rows_than_features(planted: ModuleType, looked:
 
 
 def test_rows_of_one_group_count_once(planted: ModuleType, looked: Look) -> None:
-    case = planted.healthy(1_000, groups=[i // 8 for i in range(1_000)])
+    case = planted.healthy(1_000, groups=[i // 12 for i in range(1_000)])
     found = PROBE.examine(looked(case))
     assert isinstance(found, Skipped)
-    assert found.reason.startswith("125 rows or groups of a split")
+    assert found.reason.startswith("84 rows or groups of a split")
 
 
 def test_a_few_broken_rows_are_left_out(planted: ModuleType, looked: Look) -> None:

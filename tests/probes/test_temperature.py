@@ -175,3 +175,13 @@ def test_one_that_knows_its_train_rows_by_heart_is_no_mere_scale(
     found = asked(looked(planted.healthy(student=student, train=train)))
     assert found.claims == ()
     assert [w.id for w in found.warnings] == ["miscalibrated"]
+
+
+def test_where_it_may_be_less_than_h_beyond_the_teacher_s_it_is_said_weakly(
+    planted: ModuleType, looked: Look
+) -> None:
+    """A teacher that is too sure gets nearly as much back: of the rest, only that it is above 0."""
+    for scale, strength in ((4.0, PROBE.weak), (9.0, PROBE.strength)):
+        student, teacher = planted.bayes(scale), planted.bayes(2.5)
+        claim = claim_of(looked(planted.healthy(600, student=student, teacher=teacher)))
+        assert claim.strength == strength

@@ -5,11 +5,13 @@
 
 import base64
 import functools
+import importlib.util
 import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -578,7 +580,37 @@ def diagnosis(request: pytest.FixtureRequest) -> Diagnosis:
 def html_of() -> Callable[[str], str]:
     """Render a variant as a page, once."""
     every = VARIANTS | WITH_SAMPLES
-    return functools.cache(lambda name: report.render(every[name](), "html"))
+    runs = load_fix_runs()
+    pages = {
+        "fix": lambda: report.render_fix(base(), runs.outcome(), "html", runs.after(base())),
+        "fix_nothing": lambda: report.render_fix(base(), runs.nothing_verified(), "html"),
+        "fix_hostile": lambda: report.render_fix(hostile(), runs.hostile(HOSTILE), "html"),
+        "comparison": lambda: report.render_comparison(
+            report.compare(base(), runs.after(base()), names=("a", "b")), "html"
+        ),
+    }
+
+    def rendered(name: str) -> str:
+        return pages[name]() if name in pages else report.render(every[name](), "html")
+
+    return functools.cache(rendered)
+
+
+def load_fix_runs() -> ModuleType:
+    """Import `fix_runs.py`, which lies beside this file."""
+    path = Path(__file__).with_name("fix_runs.py")
+    spec = importlib.util.spec_from_file_location("fix_runs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def fix_runs() -> ModuleType:
+    """Hand-built outcomes of `fix`."""
+    return load_fix_runs()
 
 
 @pytest.fixture(params=VARIANTS)

@@ -219,8 +219,11 @@ _OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true; 
 @pytest.mark.parametrize("width", [360, 480, 768, 1280])
 @pytest.mark.parametrize(
     "name",
-    ["base", "dwarfed", "hostile", "many_classes", "not_finite", "samples", "hostile_samples"],
-)
+    [
+        "base", "dwarfed", "hostile", "many_classes", "not_finite", "samples", "hostile_samples",
+        "fix", "fix_nothing", "fix_hostile", "comparison",
+    ],
+)  # fmt: skip
 def test_nothing_overflows(tab: Tab, page, name: str, width: int) -> None:
     tab.open(page(name), width)
     tab.evaluate(_OPEN_ALL)
@@ -233,11 +236,11 @@ def test_nothing_overflows(tab: Tab, page, name: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["base", "dwarfed", "many_classes"])
+@pytest.mark.parametrize("name", ["base", "dwarfed", "many_classes", "fix", "comparison"])
 def test_words_of_charts_are_whole_and_large_enough(tab: Tab, page, name: str, width: int) -> None:
     tab.open(page(name), width)
 
-    assert tab.evaluate("document.querySelectorAll('svg').length") >= 2
+    assert tab.evaluate("document.querySelectorAll('svg').length") >= 2, "a wide and a narrow one"
     assert tab.evaluate(_CUT_WORDS) == []
     assert tab.evaluate(_SMALL_WORDS) == 0
 
@@ -318,7 +321,7 @@ def test_the_policy_stops_a_script_that_gets_in(tab: Tab, page, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("name", ["base", "dwarfed", "healthy", "samples"])
+@pytest.mark.parametrize("name", ["base", "dwarfed", "healthy", "samples", "fix", "comparison"])
 def test_text_has_contrast(tab: Tab, page, name: str, dark: bool) -> None:
     tab.open(page(name), 1280, dark=dark)
     tab.evaluate(_OPEN_ALL)

@@ -158,7 +158,8 @@ def test_columns_must_fit() -> None:
 
 @given(hnp.arrays(np.float64, st.integers(5, 60), elements=st.floats(-0.015, 0.015)))
 def test_no_noise_within_the_limit_is_ever_called_overfitting(noise: np.ndarray) -> None:
-    assert state(0.8 * (1 + noise)) is CurveState.HEALTHY
+    # Noise that happens to fall with the epochs is a slope: it may read as unfinished.
+    assert state(0.8 * (1 + noise)) in (CurveState.HEALTHY, CurveState.UNFINISHED)
 
 
 @given(

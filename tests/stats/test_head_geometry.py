@@ -9,6 +9,7 @@ from gapdoctor.stats.head import (
     EffectiveWeight,
     HeadGradients,
     cosine,
+    dead_share,
     effective_weight,
     head_gradients,
     odds_ratio,
@@ -138,6 +139,23 @@ def test_an_untrained_head_leaves_a_large_residual() -> None:
     data = planted()
     head = 0.1 * np.random.default_rng(3).normal(size=(CLASSES, WIDTH + 1))
     assert effective_weight(gradients_at(head, *data), head).residual > 0.4
+
+
+@pytest.mark.parametrize("task_weight", [0.0, 1.0])
+def test_a_single_loss_at_rest_without_decay_leaves_a_small_residual(task_weight: float) -> None:
+    data = planted()
+    head = trained_head(data, task_weight, TEMPERATURE**2)
+    found = effective_weight(gradients_at(head, *data), head)
+    assert found.task_weight == pytest.approx(task_weight, abs=1e-3)
+    assert found.residual < 0.01
+
+
+def test_dead_features_are_those_that_never_vary() -> None:
+    features = np.random.default_rng(5).normal(size=(50, 8))
+    assert dead_share(features) == 0.0
+    features[:, :2], features[:, 2] = 0.0, 3.0
+    assert dead_share(features) == pytest.approx(3 / 8)
+    assert dead_share(np.zeros((50, 4))) == 1.0
 
 
 def test_the_minimum_lies_within_its_bounds() -> None:

@@ -76,14 +76,14 @@ def test_many_groups_are_pooled_too() -> None:
 
 @pytest.mark.parametrize(("n", "groups"), [(30, None), (400, None), (2500, None), (300, 10)])
 def test_coverage_on_planted_normal_data(n: int, groups: int | None) -> None:
-    r, hits, repeats = rng(11), 0, 200
+    r, drawn, hits, repeats = rng(11), rng(12), 0, 200
     for _ in range(repeats):
         values = r.normal(1.0, 2.0, size=n)
         ids = None
         if groups is not None:
             ids = np.arange(n) % groups
             values = values + r.normal(0.0, 1.0, size=groups)[ids]
-        found = mean_interval(values, r, groups=ids)
+        found = mean_interval(values, drawn, groups=ids)
         hits += found.low <= 1.0 <= found.high
     told = wilson(hits, repeats)
     assert told.low <= 0.95 <= told.high

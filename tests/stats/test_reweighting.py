@@ -64,6 +64,16 @@ def test_prior_weights_known_answer() -> None:
     assert reweighted_return(losses, weights.heldout).mean() == pytest.approx(2.0 - 3.0)
 
 
+def test_a_handful_of_rows_does_not_speak_for_all() -> None:
+    """One held-out row of the class that train has most of: 50 times the mean, cut off at √100."""
+    heldout = [0] + [1] * 99
+    weights = prior_weights([0] * 50 + [1] * 50, heldout, 2)
+    raw = np.array([50.0] + [50 / 99] * 99)
+    raw[0] = 10 * raw.mean()
+    np.testing.assert_allclose(weights.heldout, raw / raw.mean())
+    assert weights.effective_share > 0.1
+
+
 def test_classes_that_train_lacks_weigh_nothing() -> None:
     weights = prior_weights([0, 0, 1], [0, 1, 2, 2], 4)
     np.testing.assert_array_equal(weights.heldout[2:], 0.0)

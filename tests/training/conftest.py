@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from torch import nn
 
 from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.trials import TrialSpec
+from gapdoctor.observe.borrow import own_random_state
 
 PLAIN = Recipe(
     epochs=3, batch_size=16, optimizer=Optimizer.SGD, lr=0.1, momentum=0.9, nesterov=False,
@@ -52,3 +55,36 @@ def linear() -> Callable[..., nn.Linear]:
 def weights_of() -> Callable[[nn.Module], dict[str, Any]]:
     """All numbers of a model as bytes, so that they compare exactly."""
     return lambda model: {k: v.detach().numpy().tobytes() for k, v in model.state_dict().items()}
+
+
+def small() -> nn.Sequential:
+    """A student with BatchNorm and Dropout, untrained."""
+    return nn.Sequential(
+        nn.Linear(4, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.1), nn.Linear(12, 3)
+    )
+
+
+@pytest.fixture
+def pair(planted: ModuleType) -> Callable[..., Any]:
+    """A case whose student can be built anew; what is changed of it."""
+
+    def build(n: int = 60, **more: Any) -> Any:
+        with own_random_state(99):
+            student = small()
+        return planted.healthy(n, **{"student": student, "student_factory": small, **more})
+
+    return build
+
+
+@pytest.fixture
+def spec(plain: Callable[..., Recipe]) -> Callable[..., TrialSpec]:
+    """A short trial; fields of its recipe may be given."""
+
+    def build(
+        fix: str = "control", seed: int = 0, epochs: int = 3, start: Any = "scratch",
+        pieces: Any = None, anneal: bool = False, larger: bool = False, **recipe: Any,
+    ) -> TrialSpec:  # fmt: skip
+        changed = plain(**{"augment": (), "epochs": epochs, **recipe})
+        return TrialSpec(fix, seed, start, changed, epochs, anneal, larger, pieces or {})
+
+    return build

@@ -102,6 +102,18 @@ def test_the_schedule_is_followed(data: Data, plain: RecipeOf, linear: Linear) -
     assert short["lr"].tolist() == pytest.approx([0.01, 0.001])
 
 
+def test_a_shortened_schedule_keeps_its_shape_and_ends_at_zero(
+    data: Data, plain: RecipeOf, linear: Linear
+) -> None:
+    """Of 8 epochs with drops after 4 and 6, two remain: drops after 1 and 1.5."""
+    recipe = plain(epochs=8, schedule=Schedule.STEP, milestones=(4, 6), gamma=0.1)
+    train = lambda **more: fit(linear(), None, rows_of_tensors(*data), recipe, **more).history  # noqa: E731
+    found = train(length=Length(epochs=2), anneal=True)
+    assert [row.lr for row in found] == pytest.approx([0.1 * (1 - 3 / 8), 0.001 * (1 - 7 / 8)])
+    cut = train(length=Length(epochs=2))
+    assert [row.lr for row in cut] == [0.1, 0.1]
+
+
 def test_plateau_hears_the_heldout_loss(data: Data, plain: RecipeOf, linear: Linear) -> None:
     class Flat(Callback):
         def epoch_ended(self, run: Running, row: Any) -> Any:

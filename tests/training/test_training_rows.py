@@ -82,3 +82,13 @@ def test_rows_of_a_case_come_through_its_train_pipeline(planted: ModuleType, own
     assert (batch.teacher_inputs is not None) == own
     if batch.teacher_inputs is not None:
         assert torch.allclose(batch.teacher_inputs, inputs[[4, 2]] + 1.5, atol=1e-5)
+
+
+def test_all_rows_at_once_where_they_fit() -> None:
+    inputs, labels = torch.rand(600, 3), torch.arange(600) % 4
+    source = rows_of_tensors(inputs, labels)
+    whole = TrainingRows(600, source.batch).whole()
+    assert whole is not None
+    assert torch.equal(whole.inputs, inputs)
+    assert torch.equal(whole.labels, labels)
+    assert TrainingRows(600, source.batch, keep=600 * 3 * 4 - 1).whole() is None

@@ -39,6 +39,14 @@ def test_the_users_own_is_called_on_each_sample(planted: ModuleType) -> None:
     assert torch.equal(found.of(VIEW.inputs), VIEW.inputs + 1)
 
 
+def test_a_recipe_of_its_own_and_the_users_own_with_mixup(planted: ModuleType) -> None:
+    case = planted.healthy(50, recipe=Recipe(augment="run.py:own"), augment=lambda x: x + 1)
+    found = views_of(case, Recipe(augment=("run.py:own", "mixup")))
+    assert isinstance(found, Views)
+    assert found.mixup == MIXUP
+    assert torch.equal(found.of(VIEW.inputs), VIEW.inputs + 1)
+
+
 @pytest.mark.parametrize("augment", [None, ("cutmix",), ("mixup", "cutmix")])
 def test_what_cannot_be_replayed_is_said(planted: ModuleType, augment: object) -> None:
     found = views_of(planted.healthy(50, recipe=Recipe(augment=augment)))  # type: ignore[arg-type]

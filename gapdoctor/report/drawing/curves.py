@@ -17,13 +17,18 @@ from gapdoctor.report.drawing.style import (
 )
 from gapdoctor.report.figures import Curves, Series
 
+_LEGEND_COLUMNS, _LEGEND_ROW = 2, 18.0
+"""Names of lines side by side, and the pixels of a row of them."""
+
 _DASHES: tuple[float, tuple[float, float]] = (0.0, (5.0, 3.0))
 
 
 def draw(chart: Curves, width: int) -> Figure:
     """Return the drawing; lines differ by dash and marker too, not by colour alone."""
     height = min(width * 0.9, 330) if chart.unit_square else 270
-    figure, axes = canvas(width, height, Margins(54, 10, 30, 42))
+    rows = -(-len(chart.series) // _LEGEND_COLUMNS)
+    top = 30 + _LEGEND_ROW * max(rows - 1, 0)
+    figure, axes = canvas(width, height + top - 30, Margins(54, 10, top, 42))
     if chart.unit_square:
         _square(axes)
     for series in chart.series:
@@ -37,7 +42,7 @@ def draw(chart: Curves, width: int) -> Figure:
     axes.set_ylabel(chart.y_label)
     axes.spines["left"].set_visible(False)
     grid(axes, "y")
-    legend_above(axes, 2)
+    legend_above(axes, _LEGEND_COLUMNS)
     return figure
 
 

@@ -26,7 +26,9 @@ from gapdoctor.report.quantities import signed
 
 def draw(chart: Spans, width: int) -> Figure:
     """Return the drawing: a row a value, its interval as a line, the limit dashed."""
-    labels, values = (96.0, 56.0) if is_narrow(width) else (190.0, 66.0)
+    least, most, values = (96.0, 140.0, 56.0) if is_narrow(width) else (190.0, 270.0, 66.0)
+    longest = max(len(span.label) for span in chart.spans)
+    labels = min(max(least, 7.5 * longest), most)
     rows = len(chart.spans)
     figure, axes = canvas(width, rows * 34 + 56, Margins(labels, values, 22, 34))
     largest = max(abs(span.value) for span in chart.spans)

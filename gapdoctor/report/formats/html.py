@@ -43,22 +43,34 @@ class Html(Format):
     extension: ClassVar[str] = "html"
 
     def render(self, diagnosis: Diagnosis) -> str:
-        """Return the page. Autoescape holds for every text; only our own drawings are exempt."""
-        parts = sections(diagnosis)
-        lead = next(b for s in parts for b in s.blocks if isinstance(b, Lead))
-        page = _templates().get_template("page.html")
-        given = {
-            "version": clean_text(diagnosis.version),
-            "lead": lead,
-            "sections": [s for s in parts if lead not in s.blocks],
-            "drawings": _drawings(parts),
-        }
-        blank = [Tile(p, "") for p in _pictures(parts)]
-        text = page.render(given, tiles=blank)
-        if not blank:
-            return text
-        room = LIMIT - len(text.encode("utf-8")) - _NOTE
-        return page.render(given, tiles=_fitting(blank, room))
+        """Return the page."""
+        return page(sections(diagnosis), diagnosis.version)
+
+
+def page(parts: tuple[Section, ...], version: str) -> str:
+    """Return sections as a page. Autoescape holds for every text; only our drawings are exempt.
+
+    Parameters
+    ----------
+    parts : tuple of Section
+        One of them has a Lead, which becomes the head of the page.
+    version : str
+        Of gapdoctor.
+    """
+    lead = next(b for s in parts for b in s.blocks if isinstance(b, Lead))
+    template = _templates().get_template("page.html")
+    given = {
+        "version": clean_text(version),
+        "lead": lead,
+        "sections": [s for s in parts if lead not in s.blocks],
+        "drawings": _drawings(parts),
+    }
+    blank = [Tile(p, "") for p in _pictures(parts)]
+    text = template.render(given, tiles=blank)
+    if not blank:
+        return text
+    room = LIMIT - len(text.encode("utf-8")) - _NOTE
+    return template.render(given, tiles=_fitting(blank, room))
 
 
 _NOTE = 200

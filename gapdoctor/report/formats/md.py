@@ -32,6 +32,8 @@ LIMIT = 60_000
 
 _DROPPED_FIRST = (
     "notes",
+    "trials",
+    "curves",
     "samples",
     "calibration",
     "classes",
@@ -51,13 +53,17 @@ class Markdown(Format):
 
     def render(self, diagnosis: Diagnosis) -> str:
         """Return the text, at most 60,000 characters: the lowest-ranked evidence gives way."""
-        parts = sections(diagnosis)
-        proofs = sum(len(b.proofs) for s in parts for b in s.blocks if isinstance(b, Card))
-        for kept in _fewer(proofs):
-            text = _text(_with_evidence(parts, kept), _omitted(proofs - kept, []))
-            if len(text) <= LIMIT:
-                return text
-        return _shortest(_with_evidence(parts, 0), proofs)
+        return ticket(sections(diagnosis))
+
+
+def ticket(parts: tuple[Section, ...]) -> str:
+    """Return sections as Markdown, at most 60,000 characters; one of them has a Lead."""
+    proofs = sum(len(b.proofs) for s in parts for b in s.blocks if isinstance(b, Card))
+    for kept in _fewer(proofs):
+        text = _text(_with_evidence(parts, kept), _omitted(proofs - kept, []))
+        if len(text) <= LIMIT:
+            return text
+    return _shortest(_with_evidence(parts, 0), proofs)
 
 
 def _fewer(proofs: int) -> list[int]:
@@ -111,7 +117,7 @@ def _text(parts: tuple[Section, ...], omitted: str) -> str:
 
 def _section(section: Section) -> list[str]:
     blocks = [_block(block) for block in section.blocks]
-    if section.id == "verdict":
+    if isinstance(section.blocks[0], Lead):
         return blocks
     mark = ["Only this part differs between two runs of the command."] if section.volatile else []
     return [f"## {section.title}", *mark, *blocks]

@@ -12,6 +12,7 @@ from gapdoctor.report.quantities import count, interval, nats, number, signed, w
 from gapdoctor.report.wording import (
     BELIEVED,
     confidence_text,
+    is_doubted,
     is_measured,
     main_causes,
     metrics_of,
@@ -45,7 +46,8 @@ def next_steps(diagnosis: Diagnosis) -> Listing:
             "First find the loss that is not finite: overflow or NaN, in input or weights."
         )
     steps += [_help(c) for c in _worth_treating(diagnosis)]
-    if is_measured(diagnosis) and diagnosis.verdict is Verdict.INCONCLUSIVE:
+    few = diagnosis.verdict is Verdict.INCONCLUSIVE and not is_doubted(diagnosis)
+    if is_measured(diagnosis) and few:
         steps.append(_more_rows(diagnosis))
     steps += _settings(diagnosis)
     if not steps:

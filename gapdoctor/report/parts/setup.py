@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
 from typing import Any
@@ -30,7 +31,7 @@ def recipe(diagnosis: Diagnosis) -> tuple[Block, ...]:
     record = diagnosis.recipe
     known = record.recipe.known()
     unknown = [f.name for f in fields(Recipe) if f.name not in known]
-    rows = tuple((key, _value(value), record.source(key)) for key, value in known.items())
+    rows = tuple((key, shown_value(value), record.source(key)) for key, value in known.items())
     columns = (Column("Field", "code"), Column("Value", "code"), Column("Source"))
     return (
         *((Grid("How the student was trained", columns, rows),) if rows else ()),
@@ -59,6 +60,7 @@ def this_run(diagnosis: Diagnosis) -> tuple[Block, ...]:
         ("Seconds", number(cost.seconds)),
         ("Rows sent through a model", count(cost.forward_samples)),
         ("Seconds of one bare pass", number(cost.bare_forward_seconds)),
+        ("Seconds of reading and preparing inputs", number(cost.preparing_seconds)),
         *sorted(diagnosis.environment.items()),
     )
     return (Grid("Time, cost and environment", (Column("What"), Column("Value", "code")), told),)
@@ -96,15 +98,20 @@ def _half(half: HalfUse) -> str:
     return f"{count(half.rows)} rows of {'held-out' if half.source == 'heldout' else half.source}"
 
 
-def _value(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """Return a value of a recipe as a reader sees it."""
     match value:
+        case None:
+            return "unknown"
+        case Mapping():
+            return ", ".join(f"{key} = {shown_value(item)}" for key, item in value.items())
         case Enum():
             return str(value.value)
         case bool():
             return "true" if value else "false"
         case float():
             return f"{value:.6g}"
-        case tuple():
-            return ", ".join(_value(item) for item in value) or "none"
+        case tuple() | list():
+            return ", ".join(shown_value(item) for item in value) or "none"
         case _:
             return str(value)

@@ -1,0 +1,1 @@
+"""Where trials run: in the caller's process, or in processes of their own."""

@@ -1,0 +1,154 @@
+"""The plan of a run: which fixes, in which order, from where, how long, on how many seeds.
+
+Made once and of plain data: the same inputs give the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gapdoctor.domain.trials import Plan, PlannedFix
+from gapdoctor.fixes._base import (
+    Fix,
+    Free,
+    NotApplicable,
+    Patient,
+    Proposal,
+    Variant,
+    all_fixes,
+    changes_of,
+)
+from gapdoctor.fixes._choice import (
+    Choice,
+    choose,
+    gain_of,
+    seconds_of,
+    start_of,
+    treated,
+    trials_of,
+    without_teacher,
+)
+from gapdoctor.fixes._costs import Arm
+from gapdoctor.fixes._names import check_names
+from gapdoctor.fixes._options import PlanOptions
+from gapdoctor.fixes._wording import duration, notes_of
+
+__all__ = ["PlanOptions", "make_plan"]
+
+FREE_FIRST = ("match_preprocessing", "recalibrate_batchnorm", "reorder_classes")
+"""The order in which the diagnosis undid them; temperature last."""
+
+
+def make_plan(patient: Patient, options: PlanOptions | None = None) -> Plan:
+    """Return which fixes are tried, in which order, and their trials.
+
+    Free corrections stand first; then trainings, the most expected nats a second first. Trials are
+    interleaved by seed, controls before the rest, so that a budget that ends too soon leaves whole
+    comparisons; the arm without a teacher is the last.
+
+    Parameters
+    ----------
+    patient : Patient
+        From `patient_of`.
+    options : PlanOptions, optional
+        What is asked for.
+
+    Raises
+    ------
+    GapDoctorError
+        When `only` or `skip` names no fix, or the student cannot begin from scratch as asked.
+    """
+    options = options or PlanOptions()
+    fixes = all_fixes()
+    check_names(options.only, options.skip, [fix.name for fix in fixes])
+    proposals = [(fix, _considered(fix, patient, options)) for fix in fixes]
+    variants = [(f, p) for f, p in proposals if isinstance(p, Variant)]
+    start, reason = start_of(patient, variants, options)
+    choice = choose(patient, variants, start, options)
+    aside = without_teacher(patient, choice, options)
+    return Plan(
+        hash=options.hash,
+        seed=options.seed,
+        start=start,
+        start_reason=reason,
+        budget=options.budget,
+        recipe=patient.recipe,
+        assumed=patient.assumed,
+        fixes=(
+            *_free(patient, proposals),
+            *(_planned(patient, arm, options) for arm in choice.arms),
+            *(_not_reached(_planned(patient, arm, options), arm) for arm in choice.late),
+            *_alike(choice),
+            *_not_applicable(proposals),
+        ),
+        trials=(*trials_of(patient, choice, options), *aside),
+        notes=notes_of(patient),
+        finalists=choice.finalists,
+        expected_seconds=seconds_of(patient, choice, aside, options) if options.measured else 0.0,
+        pace=(options.seconds_per_step, options.seconds_per_view, options.seconds_per_trial),
+    )
+
+
+# -- which fixes -------------------------------------------------------------------------------
+
+
+def _considered(fix: Fix, patient: Patient, options: PlanOptions) -> Proposal:
+    """What a fix proposes, unless it is left out or there is nothing for it to treat."""
+    if fix.name in options.skip:
+        return NotApplicable("left out (--skip)")
+    if options.only and fix.name not in options.only:
+        return NotApplicable("left out (--only)")
+    found = fix.propose(patient)
+    if isinstance(found, Variant) and fix.name not in options.only and not treated(fix, patient):
+        return NotApplicable(f"none of what it treats was found: {', '.join(fix.treats)}")
+    return found
+
+
+def _free(patient: Patient, proposals: Iterable[tuple[Fix, Proposal]]) -> list[PlannedFix]:
+    found = []
+    for fix, free in proposals:
+        if isinstance(free, Free):
+            treats = treated(fix, patient)
+            gain = gain_of(patient, treats, free.expected_share)
+            planned = PlannedFix(
+                fix.name, treats, free.summary, free.changes, free=True, expected_gain=gain
+            )
+            found.append(planned)
+    place = {name: at for at, name in enumerate(FREE_FIRST)}
+    return sorted(found, key=lambda fix: (place.get(fix.id, len(place)), fix.id))
+
+
+def _planned(patient: Patient, arm: Arm, options: PlanOptions) -> PlannedFix:
+    return PlannedFix(
+        arm.fix,
+        arm.treats,
+        arm.variant.summary,
+        changes_of(patient, arm.variant),
+        start=arm.variant.start,
+        expected_gain=arm.gain,
+        expected_seconds=arm.seconds * max(1, options.seeds) if options.measured else 0.0,
+    )
+
+
+def _not_reached(planned: PlannedFix, arm: Arm) -> PlannedFix:
+    reason = f"the budget does not reach it: one training takes {duration(arm.seconds)}"
+    return replace(planned, status="not_reached", reason=reason)
+
+
+def _alike(choice: Choice) -> list[PlannedFix]:
+    return [
+        PlannedFix(
+            arm.fix, arm.treats, arm.variant.summary, status="not_applicable",
+            reason=f"here it is the same training as {other}",
+        )
+        for arm, other in choice.alike
+    ]  # fmt: skip
+
+
+def _not_applicable(proposals: Iterable[tuple[Fix, Proposal]]) -> list[PlannedFix]:
+    return [
+        PlannedFix(fix.name, (), "", status="not_applicable", reason=found.reason)
+        for fix, found in proposals
+        if isinstance(found, NotApplicable)
+    ]

@@ -1,0 +1,113 @@
+"""A plan as it is run: every arm on one seed, then the best ones, and two of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from gapdoctor.domain.recipe import Recipe
+from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Plan, Start, TrialSpec
+from gapdoctor.fixes._base import NotApplicable
+
+
+def first_trials(plan: Plan) -> tuple[TrialSpec, ...]:
+    """Return the trials of the first seed: every control and every fix."""
+    return tuple(t for t in plan.trials if t.seed == plan.seed and t.fix != WITHOUT_TEACHER)
+
+
+def later_trials(plan: Plan, best: Sequence[str]) -> tuple[TrialSpec, ...]:
+    """Return those of the other seeds: of the controls and of the best fixes.
+
+    Parameters
+    ----------
+    plan : Plan
+        As made.
+    best : sequence of str
+        Fix ids, the best on half A first; those beyond `plan.finalists` are left out.
+    """
+    going = set(best[: plan.finalists])
+    starts = {t.start for t in plan.trials if t.fix in going}
+    return tuple(
+        t
+        for t in plan.trials
+        if t.seed != plan.seed and (t.fix in going or (t.fix == CONTROL and t.start in starts))
+    )
+
+
+def last_trials(plan: Plan) -> tuple[TrialSpec, ...]:
+    """Return the trials that answer a question beside: without a teacher."""
+    return tuple(t for t in plan.trials if t.fix == WITHOUT_TEACHER)
+
+
+def pair_trials(plan: Plan, first: str, second: str) -> tuple[TrialSpec, ...] | NotApplicable:
+    """Return the trials, one a seed, of two fixes together; or why they do not go together.
+
+    Parameters
+    ----------
+    plan : Plan
+        Both are planned in it.
+    first, second : str
+        Fix ids; the better one first. It stands first in the pair's id.
+    """
+    found = []
+    for one in (t for t in plan.trials if t.fix == first):
+        other = _trial(plan, second, one.seed, {one.start})
+        control = _trial(plan, CONTROL, one.seed, {one.start})
+        if other is None or control is None:
+            return NotApplicable(f"{first} and {second} do not start from the same student")
+        both = together(control, one, other)
+        if isinstance(both, NotApplicable):
+            return both
+        found.append(both)
+    return tuple(found) or NotApplicable(f"{first} is not trained")
+
+
+def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSpec | NotApplicable:
+    """Return the trial that changes what either of two changes, or where they contradict.
+
+    Parameters
+    ----------
+    control : TrialSpec
+        Against which both are changes; of their start and seed.
+    first, second : TrialSpec
+        Of one seed and one start.
+    """
+    recipe = _merged(control.recipe, first.recipe, second.recipe)
+    epochs = _either(control.epochs, first.epochs, second.epochs)
+    pieces = {**first.pieces, **second.pieces}
+    clash = [k for k in sorted(pieces) if first.pieces.get(k, pieces[k]) != pieces[k]]
+    if isinstance(recipe, str) or epochs is None or clash:
+        what = recipe if isinstance(recipe, str) else clash[0] if clash else "epochs"
+        return NotApplicable(f"{first.fix} and {second.fix} both change {what}, to other values")
+    return replace(
+        first,
+        fix=f"{first.fix}+{second.fix}",
+        recipe=recipe,
+        epochs=epochs,
+        larger=first.larger or second.larger,
+        pieces=pieces,
+    )
+
+
+def _merged(before: Recipe, one: Recipe, other: Recipe) -> Recipe | str:
+    """The recipe with both sets of changes, or the field that they contradict each other in."""
+    values: dict[str, Any] = {}
+    for name in (f.name for f in fields(Recipe)):
+        old, mine, theirs = (getattr(recipe, name) for recipe in (before, one, other))
+        if mine != old and theirs != old and mine != theirs:
+            return name
+        values[name] = theirs if mine == old else mine
+    return Recipe(**values)
+
+
+def _either(before: int, one: int, other: int) -> int | None:
+    if one != before and other != before and one != other:
+        return None
+    return other if one == before else one
+
+
+def _trial(plan: Plan, fix: str, seed: int, starts: Collection[Start]) -> TrialSpec | None:
+    return next(
+        (t for t in plan.trials if t.fix == fix and t.seed == seed and t.start in starts), None
+    )

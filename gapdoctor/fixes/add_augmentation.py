@@ -1,0 +1,74 @@
+"""Add augmentation: more views of the train rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gapdoctor.domain.causes import Cause
+from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant, varied
+from gapdoctor.fixes._signs import labels_weight
+from gapdoctor.observe.augmentation import OWN, default_augmentation
+
+
+@dataclass(frozen=True)
+class AddAugmentation(Fix):
+    """Show teacher and student new views of the train rows, the same view to both.
+
+    A teacher labels any view, so augmentation gives a student rows that nobody had to collect. The
+    same view for both, aggressive mixup and a long schedule are what helps most (Beyer et al. 2022,
+    arXiv 2106.05237); mixup trains on λ·row + (1 − λ)·another (Zhang et al. 2018, arXiv
+    1710.09412). Good augmentation in distillation is what lowers the spread of the teacher's mean
+    output (Wang et al. 2022, arXiv 2012.02909).
+
+    Beside mixup only what leaves every label as it is, whatever the classes: nothing is mirrored,
+    for a mirrored digit is another thing. An augmentation of the user's own stays, and mixup comes
+    to it.
+
+    The teacher has to run (a file of logits knows no new views) and to eat the student's inputs.
+    It is asked anew at each step, which costs time.
+    """
+
+    name: ClassVar[str] = "add_augmentation"
+    treats: ClassVar[tuple[Cause, ...]] = (
+        Cause.OVERFITTING, Cause.LACK_OF_REGULARIZATION, Cause.DISTRIBUTION_SHIFT,
+    )  # fmt: skip
+
+    share: float = 0.5
+    """Share of the cause's nats that is expected back where the teacher is heard (measured on
+    small digits: a third of what is left beside a loss that was set right)."""
+    by_labels: float = 0.15
+    """The same where the labels outweigh the teacher (measured on small digits: no better than
+    none in a training of the same length)."""
+    most: int = 2
+    """Augmentations that are added at once; one where the labels outweigh the teacher."""
+
+    def propose(self, patient: Patient) -> Variant | NotApplicable:
+        """Add what suits the inputs and is not there yet."""
+        if not patient.floating:
+            return NotApplicable("the inputs are whole numbers, not measurements")
+        taught = (patient.recipe.task_weight or 0.0) < 1
+        if taught and patient.teacher_parameters is None:
+            return NotApplicable("the teacher is a file of logits, which knows no new views")
+        if taught and not patient.shares_view:
+            return NotApplicable("the teacher has a pipeline of its own: they cannot share a view")
+        there = patient.augmentation
+        heard = labels_weight(patient.recipe) <= 0.5
+        suited = [name for name in self._suited(patient) if name not in there]
+        new = suited[: self.most if heard else 1]
+        if not new:
+            return NotApplicable(f"the recipe augments by {', '.join(there)} already")
+        beside = f" beside {', '.join(there)}" if there else ""
+        unknown = "; whether there was any is not known" if "augment" in patient.assumed else ""
+        return Variant(
+            varied(patient.recipe, augment=(*there, *new)),
+            f"Teacher and student see new views of the train rows: {', '.join(new)}{beside}"
+            f"{unknown}.",
+            self.share if heard else self.by_labels,
+        )
+
+    def _suited(self, patient: Patient) -> tuple[str, ...]:
+        """What helps with inputs like these, the most helpful first."""
+        if any(name == OWN or ":" in name for name in patient.augmentation):
+            return ("mixup",)
+        return ("mixup", *default_augmentation(patient.kind, patient.shape))

@@ -1,0 +1,54 @@
+"""Stop early: keep the weights from before the student learned its rows by heart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gapdoctor.domain.causes import Cause
+from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant, varied
+from gapdoctor.fixes._signs import rises
+
+
+@dataclass(frozen=True)
+class StopEarly(Fix):
+    """Stop once the loss on half A has not fallen for some epochs, and keep the best weights.
+
+    Worth it where the held-out loss has risen since its minimum (Prechelt 1998). With a
+    distillation loss that leaves the scale of the logits free it can stop far too early: in one
+    published log the cross-entropy rises from 2.2 to 4.0 while accuracy goes from 63 to 76 % (arXiv
+    2403.01427), so the result is compared at its own temperature and its accuracy counts too. It is
+    compared with a control that ran to its end, and that is said.
+    """
+
+    name: ClassVar[str] = "stop_early"
+    treats: ClassVar[tuple[Cause, ...]] = (Cause.OVERFITTING,)
+
+    share: float = 0.4
+    """Share of the overfitting's nats that is expected back where the curves show a rise
+    (starting value)."""
+    unsure: float = 0.15
+    """The same where there are no curves."""
+    patience: float = 0.1
+    """Share of the epochs that is waited for a new minimum (slower criteria generalise better,
+    Prechelt 1998)."""
+    least: int = 3
+    """Epochs that are waited at least."""
+
+    def propose(self, patient: Patient) -> Variant | NotApplicable:
+        """Only where the curves do not speak against it."""
+        if patient.warns("heldout_chose_the_checkpoint"):
+            return NotApplicable("the checkpoint is its own best epoch on held-out data already")
+        already = patient.recipe.early_stopping
+        if already:
+            return NotApplicable(f"the recipe stops early already, with a patience of {already}")
+        shown = rises(patient)
+        if not shown and patient.history is not None:
+            return NotApplicable("the held-out loss ends near its minimum: nothing is gained")
+        patience = max(self.least, round(self.patience * patient.epochs))
+        return Variant(
+            varied(patient.recipe, early_stopping=patience),
+            f"Training stops after {patience} epochs without a lower loss on half A; the best "
+            "weights are kept.",
+            self.share if shown else self.unsure,
+        )

@@ -1,0 +1,1 @@
+"""How a student is treated: free corrections, then trials in rounds, then what is chosen."""

@@ -1,0 +1,44 @@
+"""The given student under free corrections, so that trials in other processes start from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from gapdoctor.engines._base import Applied
+from gapdoctor.loading.writing import fold
+from gapdoctor.observe.case import Case
+from gapdoctor.training.materials import Materials
+from gapdoctor.training.placement import copied
+from gapdoctor.training.students import write_weights
+from gapdoctor.treatment._free import Patched
+from gapdoctor.treatment._head import head_of
+
+FILE = "given.pt"
+
+
+def start_from(patched: Patched, case: Case, folder: Path) -> Applied:
+    """Return the corrections that every trial stands on.
+
+    Where statistics or head of the student itself were mended, its weights are written, and
+    trials from the checkpoint start from those.
+    """
+    if patched.student is case.student and patched.head_order is None:
+        return patched.applied
+    path = folder / FILE
+    write_weights(mended(patched, case), path)
+    return replace(patched.applied, weights=str(path.absolute()))
+
+
+def mended(patched: Patched, case: Case) -> nn.Module:
+    """Return the student with its own class order folded in; as it is where that cannot be."""
+    if patched.head_order is None:
+        return patched.student
+    folded = fold(
+        patched.student, head_of(patched.student, Materials(case)), order=patched.head_order
+    )
+    twin = copied(patched.student)
+    twin.load_state_dict(folded.weights)
+    return twin

@@ -1,0 +1,130 @@
+"""What `fix` found, as reports and as a page."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+
+from gapdoctor import report
+from gapdoctor.domain.findings import Interval
+from gapdoctor.domain.trials import TrialRecord
+from gapdoctor.errors import GapDoctorError
+from gapdoctor.report.fix_sections import fix_page, fix_sections
+
+OUTCOMES = ("outcome", "nothing_verified", "control_chosen", "nothing_tried")
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_markdown_is_as_expected(make, fix_runs, expect, name: str) -> None:
+    expect(f"fix_{name}.md", report.render_fix(make("base"), getattr(fix_runs, name)(), "md"))
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_terminal_page_is_as_expected(make, fix_runs, expect, name: str) -> None:
+    before = make("base")
+    after = fix_runs.after(before) if name == "outcome" else None
+    expect(f"fix_{name}.txt", fix_page(before, getattr(fix_runs, name)(), after))
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_the_page_keeps_to_its_columns(make, fix_runs, name: str) -> None:
+    before = make("base")
+    for width in (80, 72):
+        text = fix_page(before, getattr(fix_runs, name)(), fix_runs.after(before), width=width)
+        assert max(map(cell_len, text.splitlines())) <= width
+        assert "…" not in text, "no name is cut"
+
+
+def test_the_head_says_what_was_written(make, fix_runs) -> None:
+    (first, *_) = fix_sections(make("base"), fix_runs.outcome())
+    (lead,) = first.blocks
+    assert lead.headline == "match_preprocessing lowers the held-out loss by 0.412 nats"
+    assert [(f.label, f.value) for f in lead.facts] == [
+        ("Given, held-out loss", "1.121"),
+        ("Written, held-out loss", "0.709"),
+        ("Written − given, in nats", "−0.412"),
+        ("Smallest effect that shows", "0.034"),
+    ]
+
+
+def test_rows_that_would_do_follow_the_square_root(make, fix_runs) -> None:
+    """(0.034 / 0.017)² = 4 times the 1,987 reporting rows of the record."""
+    text = report.render_fix(make("base"), fix_runs.nothing_verified(), "md")
+    assert "would show with about 7,948 reporting rows; there are 1,987." in text
+
+
+def test_nothing_is_needed_where_a_fix_is_verified(make, fix_runs) -> None:
+    ids = [s.id for s in fix_sections(make("base"), fix_runs.outcome())]
+    assert "needed" not in ids
+    assert len(ids) == len(set(ids)), "each anchor stands once"
+
+
+def test_curves_are_means_over_seeds_beside_the_control(make, fix_runs) -> None:
+    parts = {s.id: s for s in fix_sections(make("base"), fix_runs.outcome())}
+    figures = parts["curves"].blocks
+    assert [f.title for f in figures] == [
+        "add_weight_decay with rebalance_losses", "add_weight_decay", "rebalance_losses",
+        "add_dropout",
+    ]  # fmt: skip
+    lines = {line.label: line for line in figures[1].chart.series}
+    assert list(lines) == ["control, held-out", "control, train", "this fix, held-out",
+                           "this fix, train"]  # fmt: skip
+    # the levels of the seeds are 0.521, 0.525 and 0.529; 1.6 · 0.85²⁴ is left of the start
+    assert lines["this fix, held-out"].y[-1] == pytest.approx(0.525 + 1.6 * 0.85**24)
+
+
+def test_a_trial_that_diverged_breaks_no_chart(make, fix_runs) -> None:
+    outcome = fix_runs.outcome()
+    broken = {n: tuple((e, float("inf"), float("nan"), 0.1, 0.1) for e in (1.0, 2.0))
+              for n in outcome.histories}  # fmt: skip
+    text = report.render_fix(make("base"), replace(outcome, histories=broken), "html")
+    assert "Learning curves, each fix" not in text
+
+
+def test_values_that_are_not_finite_are_told(make, fix_runs) -> None:
+    nan = Interval(float("nan"), float("nan"), float("nan"))
+    outcome = fix_runs.outcome()
+    fixes = tuple(replace(f, difference=f.difference and nan) for f in outcome.fixes)
+    lost = replace(outcome, fixes=fixes, chosen=None, improvement=None,
+                   minimum_detectable_effect=float("nan"))  # fmt: skip
+    for text in (report.render_fix(make("base"), lost, "md"), fix_page(make("base"), lost)):
+        assert "n/a" in text
+        assert "nan" not in text.lower().replace("finance", "")
+
+
+def test_hostile_texts_stay_texts(make, fix_runs, hostile_names, html_of) -> None:
+    html = html_of("fix_hostile")
+    assert not re.search(r"<(script|img|iframe)", html)
+    for name in ("fix", "fix_hostile", "comparison"):
+        body = re.search(r"<main>.*</main>", html_of(name), flags=re.DOTALL)
+        assert body is not None
+        ET.fromstring(re.sub(r"&(?!amp;|lt;|gt;|quot;|#)", "&amp;", body[0]))
+    text = report.render_fix(make("hostile"), fix_runs.hostile(hostile_names), "md")
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert len(text) <= 60_000
+
+
+def test_many_trials_stay_short_enough_for_a_ticket(make, fix_runs) -> None:
+    outcome = fix_runs.outcome()
+    many = tuple(TrialRecord("add_dropout", i, "done", 0.6, 9.0) for i in range(2000))
+    text = report.render_fix(make("base"), replace(outcome, trials=many), "md")
+    assert len(text) <= 60_000
+    assert "the sections" in text
+
+
+def test_charts_are_png(make, fix_runs) -> None:
+    drawn = report.charts(make("base"), fix_runs.outcome(), fix_runs.after(make("base")))
+    assert {"differences.png", "before-after.png", "curves-add_dropout.png", "waterfall.png"} <= (
+        drawn.keys()
+    )
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
+
+
+def test_an_unknown_format_is_refused(make, fix_runs) -> None:
+    with pytest.raises(GapDoctorError, match="'pdf' is not known"):
+        report.render_fix(make("base"), fix_runs.outcome(), "pdf")
