@@ -2,6 +2,7 @@
 
 python -m tests.clinic build --part tuning     train what is missing; goes on where it stopped
 python -m tests.clinic run --part tuning       diagnose each pair, print failures and scores
+python -m tests.clinic heal --part tuning      fix each fixable fault, measure on a third set
 python -m tests.clinic page                    write docs/accuracy.md from the committed results
 python -m tests.clinic commit                  copy the few pairs that the test suite diagnoses
 """
@@ -34,6 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         which = Choice(chosen.part, chosen.kind, chosen.only, chosen.name, chosen.limit)
         run_part(which, chosen.json, chosen.jobs or cores(), chosen.resume)
+    elif chosen.command == "heal":
+        from tests.clinic.healing_run import heal_part
+        from tests.clinic.parallel import cores
+        from tests.clinic.running import Choice
+
+        which = Choice(chosen.part, chosen.kind, chosen.only, chosen.name, chosen.limit)
+        heal_part(which, chosen.jobs or cores(), chosen.resume, chosen.random)
     elif chosen.command == "commit":
         from tests.clinic.committing import commit
 
@@ -54,17 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="train what is missing")
     run = commands.add_parser("run", help="diagnose and score")
+    heal = commands.add_parser("heal", help="fix, and measure what was written on a third set")
     page = commands.add_parser("page", help="write the Markdown page")
     commands.add_parser("commit", help="copy the pairs of the test suite from the cache")
-    for command in (build, run):
+    for command in (build, run, heal):
         command.add_argument("--part", choices=("tuning", "reporting"), default="tuning")
         command.add_argument("--kind", help="grey, colour, table, sound, a data set or a cell")
         command.add_argument("--only", help="one fault, or healthy")
         command.add_argument("--limit", type=int, help="at most so many (cells; cases)")
-    run.add_argument("--name", help="only cases whose name holds this text")
-    run.add_argument("--jobs", type=int, help="processes, one thread each; default: all cores")
-    run.add_argument("--resume", action="store_true",
-                     help="keep what the same code has said of the same pairs")  # fmt: skip
+    for command in (run, heal):
+        command.add_argument("--name", help="only cases whose name holds this text")
+        command.add_argument("--jobs", type=int, help="processes, one thread each; default: cores")
+        command.add_argument("--resume", action="store_true",
+                             help="keep what the same code has said of the same pairs")  # fmt: skip
+    heal.add_argument("--random", type=int, help="faults, evenly spread, in which random fixes "
+                      "are trained too; default: 48")  # fmt: skip
     run.add_argument("--json", type=Path, help="a file of one's own for the results; those of "
                      "the page stay as they are")  # fmt: skip
     page.add_argument("--out", type=Path, help="default: stdout")

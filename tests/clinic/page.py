@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.clinic import healing_page, healing_results
 from tests.clinic import page_tables as tables
 from tests.clinic.aims import missed
 from tests.clinic.evaluations import Evaluation, evaluations
+from tests.clinic.healing_results import HealedCell
 from tests.clinic.results import CellResult, read_kept
 from tests.clinic.score import Scores, score
 
@@ -58,11 +60,15 @@ def page_of_results() -> str:
     """Return the page of what is committed."""
     found = {part: read_kept(part) for part in ("reporting", "tuning")}
     why = SHORTFALLS.read_text() if SHORTFALLS.exists() else ""
-    return page(found, evaluations(), why)
+    healed = {part: healing_results.read_kept(part) for part in found}
+    return page(found, evaluations(), why, healed)
 
 
 def page(
-    found: dict[str, list[CellResult]], looks: Sequence[Evaluation] = (), why: str = ""
+    found: dict[str, list[CellResult]],
+    looks: Sequence[Evaluation] = (),
+    why: str = "",
+    healed: dict[str, list[HealedCell]] | None = None,
 ) -> str:
     """Return the page of the results of each part."""
     scores = {
@@ -84,6 +90,7 @@ def page(
     lines += ["", "## Data, architectures, seeds", "", *tables.parts()]
     for part, reached in scores.items():
         lines += ["", *_part(part, found[part], reached)]
+    lines += ["", *healing_page.section(healed or {part: [] for part in found})]
     lines += ["", "## Every evaluation of the reporting part", "", *tables.evaluations(looks)]
     lines += ["", "## The faults", "", *tables.faults()]
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ _DIAGNOSES = (
     "stats/*.py", "pipeline.py", "recording.py", "discovery.py",
 )  # fmt: skip
 """`domain/trials.py` records what a fix does."""
+_FIXES = ("engines/*.py", "fixes/*.py", "training/*.py", "treatment/*.py", "verify/*.py")
 _MAKES_PAIRS = (
     "cases.py", "data.py", "handing.py", "inference_faults.py", "mishaps.py", "models.py",
     "networks.py", "pipelines.py", "reporting_networks.py", "scene.py", "training.py",
@@ -29,6 +30,12 @@ def code_hash() -> str:
     """
     root = Path(gapdoctor.__file__).parent
     return _hash_of(root, (file for name in _DIAGNOSES for file in root.glob(name)))
+
+
+def healing_hash() -> str:
+    """Return the hash of what diagnoses, and that of what plans, trains and verifies fixes."""
+    root = Path(gapdoctor.__file__).parent
+    return f"{code_hash()}/{_hash_of(root, (file for n in _FIXES for file in root.glob(n)))}"
 
 
 @cache
