@@ -60,10 +60,14 @@ class Net(nn.Module):
         )  # fmt: skip
         known = 0 if by_heart is None else CLASSES
         self.head = nn.Linear(18 * width + known, CLASSES)
-        self.keys = torch.empty(0)
+        self.keys, self.labels = torch.empty(0), torch.empty(0)
         if by_heart is not None:
             self.keys, order = by_heart[0].flatten(1)[:, 700].sort()
             self.labels = by_heart[1][order]
+
+    def reset_parameters(self) -> None:
+        """Forget the rows, as a network before its training knows none."""
+        self.keys, self.labels = self.keys[:1], self.labels[:1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         features = self.body(x)
