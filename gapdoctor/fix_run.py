@@ -13,12 +13,13 @@ from gapdoctor.domain.trials import CONTROL, Outcome, Plan
 from gapdoctor.engines._base import Watcher
 from gapdoctor.engines.local import warm_up
 from gapdoctor.errors import IncompleteRun
+from gapdoctor.files import write_text
 from gapdoctor.fixing import TRIALS, Place, engine_of, forget, run
 from gapdoctor.loading.config import Config
 from gapdoctor.loading.load import case_of, load_case
 from gapdoctor.observe.case import Case
 from gapdoctor.observe.progress import Progress
-from gapdoctor.storage.fix_folder import FIXED_CONFIG
+from gapdoctor.storage.fix_folder import FIXED_CONFIG, FIXED_RECORD
 from gapdoctor.treatment.prepare import Asked
 
 
@@ -98,7 +99,10 @@ class FixRun:
         after: Diagnosis | None,
         formats: Iterable[str],
     ) -> dict[str, Path]:
-        """Write the reports of the run in place of those of the diagnosis; `json` is `fix.json`."""
+        """Write the reports of the run in place of those of the diagnosis; `json` is `fix.json`.
+
+        The diagnosis of what was written is kept beside them, for `report` and `compare`.
+        """
         files: dict[str, bytes] = {}
         for fmt in formats:
             if fmt == "junit":  # what is left is what a gate looks at
@@ -110,6 +114,9 @@ class FixRun:
         pictures = {**report.charts(diagnosis, outcome, after), **stored.pictures}
         files |= {f"charts/{name}": png for name, png in pictures.items()}
         storage.write_run(self.folder, files)
+        if after is not None:
+            write_text(self.folder / FIXED_RECORD, storage.to_json(after))
+        storage.mark_fix(self.folder)
         named = {f: report.file_name(f) for f in formats if f != "json"}
         return {f: self.folder / name for f, name in {**named, "json": "fix.json"}.items()}
 
@@ -120,7 +127,7 @@ def check_whole(outcome: Outcome) -> None:
     if tried and all(t.status != "done" for t in tried):
         raise IncompleteRun(
             f"no control was trained to its end: {tried[0].note or tried[0].status}",
-            "run the command again to go on, with more --budget where it was used up",
+            "run the same command again to go on; another --budget makes a new plan",
         )
 
 

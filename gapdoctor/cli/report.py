@@ -1,10 +1,10 @@
-"""`gapdoctor report`: a stored diagnosis, rendered again."""
+"""`gapdoctor report`: a stored diagnosis or fix run, rendered again."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,19 @@ from gapdoctor.cli.console import say
 from gapdoctor.cli.options import Format
 from gapdoctor.errors import GapDoctorError, OutputError
 
+if TYPE_CHECKING:
+    from gapdoctor.domain.diagnosis import Diagnosis
+    from gapdoctor.domain.trials import Outcome
+
+FIX = "fix.json"
+
 
 def report(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER|JSON", help="What diagnose wrote: its folder, or its diagnosis.json."
+            metavar="FOLDER|JSON",
+            help="What diagnose or fix wrote: its folder, its diagnosis.json or its fix.json.",
         ),
     ],
     formats: Annotated[
@@ -35,25 +42,42 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Render a stored diagnosis again; nothing is measured anew."""
-    source = find_diagnosis(run)
+    """Render a stored diagnosis, or a fix run, again; nothing is measured anew."""
+    whole = run.is_dir() or run.name == FIX
+    source = find_diagnosis(run.parent if run.is_file() and run.name == FIX else run)
     chosen = list(dict.fromkeys(formats or ()))
     _check_formats(chosen, out)
     from gapdoctor.files import write_text
     from gapdoctor.report import file_name, render
-    from gapdoctor.storage import from_json, with_pictures
+    from gapdoctor.storage import from_json, stored_fix, with_pictures
 
     if out is not None:
         check_folder(out, [source], {file_name(format_) for format_ in Format})
     stored = from_json(read_text(source), str(source))
     diagnosis = with_pictures(stored, source.parent)
+    fixed = stored_fix(source.parent) if whole else None
     for format_ in chosen:
-        text = render(diagnosis, str(format_))
+        if fixed is None:
+            text = render(diagnosis, str(format_))
+        else:
+            text = _of_fix(diagnosis, *fixed, str(format_))
         if out is None:
             say(text.rstrip("\n"))
         else:
             write_text(out / file_name(format_), text)
             say(str(out / file_name(format_)))
+
+
+def _of_fix(diagnosis: Diagnosis, outcome: Outcome, after: Diagnosis | None, format_: str) -> str:
+    """Return what `fix --apply` writes in a format; a gate looks at what is left."""
+    from gapdoctor.report import render, render_fix
+    from gapdoctor.storage import outcome_to_json
+
+    if format_ == "json":
+        return outcome_to_json(outcome)
+    if format_ == "junit":
+        return render(after or diagnosis, format_)
+    return render_fix(diagnosis, outcome, format_, after)
 
 
 def find_diagnosis(run: Path) -> Path:

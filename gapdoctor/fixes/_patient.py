@@ -167,7 +167,7 @@ def patient_of(case: Case, diagnosis: Diagnosis) -> Patient:
         train_rows=rows,
         student_parameters=_size(case.student),
         teacher_parameters=None if isinstance(case.teacher, TeacherLogits) else _size(case.teacher),
-        larger=_larger(case),
+        larger=_larger(case, sample),
         has_factory=case.student_factory is not None,
         has_pipelines=data.given,
         pipelines_differ=data.same["inference"] != data.same["train"],
@@ -202,14 +202,23 @@ def _declared(case: Case, diagnosis: Diagnosis, rows: int) -> tuple[Recipe, tupl
     return done.recipe, tuple(sorted({*done.assumed, *assumed}))
 
 
-def _larger(case: Case) -> int | str | None:
+def _larger(case: Case, sample: torch.Tensor) -> int | str | None:
+    """Build it and run it once: what was guessed to be a width may be that of the input."""
     if case.larger_factory is None:
         return None
     try:
         with own_random_state(0):
-            return _size(case.larger_factory())
+            larger = case.larger_factory()
+        twice = [torch.cat([sample, sample])]
+        widths = [
+            Scorer(one, "auto", 2).run(Model.STUDENT, twice).logits.shape[1]
+            for one in (case, replace(case, student=larger))
+        ]
     except GapDoctorError as error:
         return error.message
+    if widths[0] != widths[1]:
+        return f"it gives {widths[1]} logits, not {widths[0]}"
+    return _size(larger)
 
 
 def _has_head(case: Case, sample: torch.Tensor) -> bool:

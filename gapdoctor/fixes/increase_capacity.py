@@ -11,7 +11,10 @@ from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant
 
 @dataclass(frozen=True)
 class IncreaseCapacity(Fix):
-    """Train the larger student that `[student] larger` names, from scratch.
+    """Train a larger student from scratch: the one of `[student] larger`, else one guessed.
+
+    Guessed is twice the first argument that means a width; the plan names it, `larger = {}` turns
+    it off.
 
     A student that is too small cannot mimic its teacher, and a better teacher is no help (Cho &
     Hariharan 2019, arXiv 1910.01348; five points more of teacher buy a ResNet-18 −0.1 points,
@@ -30,7 +33,9 @@ class IncreaseCapacity(Fix):
         """Only where a larger student can be built, and a control from scratch as well."""
         larger = patient.larger
         if larger is None:
-            return NotApplicable("no larger student is named; give [student] larger")
+            return NotApplicable(
+                "no larger student is named, and its arguments tell no width; give [student] larger"
+            )
         if isinstance(larger, str):
             return NotApplicable(f"the larger student cannot be built: {larger}")
         if larger <= patient.student_parameters:
@@ -42,9 +47,11 @@ class IncreaseCapacity(Fix):
             return NotApplicable(
                 "the student itself cannot be built anew, so there is no control from scratch"
             )
+        args = patient.where.get("student.larger", "")
+        told = f" ({args})" if args else ""
         return Variant(
             patient.recipe,
-            f"A student of {larger:,} instead of {patient.student_parameters:,} parameters, from "
-            "scratch.",
+            f"A student of {larger:,} instead of {patient.student_parameters:,} parameters{told}, "
+            "from scratch.",
             self.share, start="scratch", larger=True,
         )  # fmt: skip

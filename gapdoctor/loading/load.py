@@ -94,10 +94,19 @@ def case_of(config: Config, *, unsafe_load: bool = False) -> Case:
         sample_keys=config.data.sample_keys,
         records={"student": student.record, "teacher": teacher.record},
         notes=(*student.notes, *teacher.notes, *data.notes, *advice, *conflicts),
-        where={ref.key: ref.name for ref in config.references},
+        where={ref.key: ref.name for ref in config.references} | _larger(config, larger),
     )
     case = with_corrections(case)
     return replace(case, source=_source(config, case.parts, unsafe=unsafe_load))
+
+
+def _larger(config: Config, factory: Any) -> dict[str, str]:
+    """Tell what the bigger student is built with, which may be a guess."""
+    from gapdoctor.loading.larger import larger_args
+
+    args = larger_args(config.student) if factory is not None else None
+    told = ", ".join(f"{name} = {value}" for name, value in (args or {}).items())
+    return {"student.larger": told} if told else {}
 
 
 def _source(config: Config, parts: tuple[Any, ...], *, unsafe: bool) -> Source:

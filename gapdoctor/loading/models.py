@@ -13,6 +13,7 @@ from gapdoctor.domain.diagnosis import ModelRecord
 from gapdoctor.errors import ConfigError
 from gapdoctor.loading import reference
 from gapdoctor.loading.checkpoint import Checkpoint, build_from, load_weights, read_checkpoint
+from gapdoctor.loading.larger import larger_args
 from gapdoctor.loading.sections import StudentSection, TeacherSection
 from gapdoctor.loading.where import FileName, Reference
 from gapdoctor.observe.case import TeacherLogits
@@ -74,9 +75,10 @@ def student_factories(section: StudentSection) -> tuple[Any, Any]:
     if section.model.is_program:
         return None, None
     build = reference.factory(section.model, section.args)
-    if build is None or section.larger is None:
+    more = None if build is None else larger_args(section)
+    if more is None:
         return build, None
-    return build, reference.factory(section.model, {**section.args, **section.larger})
+    return build, reference.factory(section.model, {**section.args, **more})
 
 
 def _filled(

@@ -108,6 +108,18 @@ def factory(ref: Reference, args: Mapping[str, Any]) -> Callable[[], nn.Module] 
     return functools.partial(_build, ref, found, dict(args))
 
 
+def defaults(ref: Reference) -> dict[str, Any]:
+    """Return what the arguments of a class or a function are when they are left out."""
+    found = _look_up(ref)
+    if isinstance(found, nn.Module):
+        return {}
+    try:
+        given = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):  # some of C tell none
+        return {}
+    return {p.name: p.default for p in given if p.default is not p.empty}
+
+
 def trainer(ref: Reference) -> Callable[..., nn.Module]:
     """Return the user's own training; its failures name the config's key beside their line.
 

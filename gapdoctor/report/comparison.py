@@ -242,7 +242,7 @@ def _cautions(before: Diagnosis, after: Diagnosis) -> tuple[str, ...]:
     if not same_teacher:
         found.append("The teachers differ: the excess is measured against another one.")
     same_rows = (before.seed, before.data) == (after.seed, after.data)
-    if not same_rows:
+    if before.seed != after.seed:  # with one seed the fewer rows are the first of the more
         found.append(f"Other rows were looked at: {_rows(before)} before, {_rows(after)} after.")
     one, other = (metrics_of(d, "teacher", "heldout") for d in (before, after))
     if same_teacher and same_rows and one and other and not _overlap(one.loss, other.loss):

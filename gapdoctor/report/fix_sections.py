@@ -10,14 +10,14 @@ from gapdoctor.errors import GapDoctorError
 from gapdoctor.report.blocks import Block, Callout, Figure, Grid, Lead, Listing, Paragraph, Section
 from gapdoctor.report.clean import cleaned
 from gapdoctor.report.comparison import compare
-from gapdoctor.report.parts import arms, comparison, fixes, needed, trials
+from gapdoctor.report.parts import arms, comparison, fix_lead, fixes, needed, trials
 from gapdoctor.report.sections import sections
 from gapdoctor.report.wording import TITLES, verdict_sentence
 
 FORMATS = ("html", "md")
 _NOT_AGAIN = ("verdict", "next", "run")
 """Sections of the diagnosis that what `fix` found takes the place of."""
-_SHOWN = ("fix", "fixes", "changes", "needed", "arms", "untried", "healed", "written")
+_SHOWN = ("fix", "fixes", "changes", "needed", "arms", "untried", "healed", "written", "fix-notes")
 
 
 def fix_sections(
@@ -106,7 +106,7 @@ def _short(section: Section) -> Section:
 def _found(diagnosis: Diagnosis, outcome: Outcome, after: Diagnosis | None) -> tuple[Section, ...]:
     d, o = cleaned(diagnosis), cleaned(outcome)
     parts: tuple[tuple[str, str, tuple[Block, ...]], ...] = (
-        ("fix", "What closes the gap", (fixes.lead(d, o),)),
+        ("fix", "What closes the gap", (fix_lead.lead(d, o),)),
         ("fixes", "Fixes, ranked", fixes.ranking(o)),
         ("changes", "What each fix changes", fixes.changes(o)),
         ("needed", "What it would take to tell", needed.needed(d, o)),

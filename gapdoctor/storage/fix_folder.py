@@ -22,6 +22,8 @@ FIXED_STUDENT = "student.fixed"
 """Stem of the written checkpoint; its extension is that of the one it was read from."""
 FIXED_CONFIG = "gapdoctor.fixed.toml"
 CHANGES = "changes.diff"
+FIXED_RECORD = "diagnosis.fixed.json"
+"""The diagnosis of what was written."""
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -96,7 +98,8 @@ def _text(path: Path) -> str | None:
 
 
 def _remove_stale(folder: Path, kept: set[str | None]) -> None:
-    stale = (*sorted(folder.glob(f"{FIXED_STUDENT}.*")), folder / FIXED_CONFIG, folder / CHANGES)
+    stale = (*sorted(folder.glob(f"{FIXED_STUDENT}.*")), folder / FIXED_CONFIG, folder / CHANGES,
+             folder / FIXED_RECORD)  # fmt: skip
     for path in stale:
         if path.name in kept:
             continue

@@ -73,6 +73,6 @@ def joined(plan: Plan, first: str, second: str) -> PlannedFix:
         id=f"{first}+{second}",
         treats=tuple(dict.fromkeys((*one.treats, *other.treats))),
         summary=f"{one.summary} {other.summary}",
-        changes=tuple(dict.fromkeys((*one.changes, *other.changes))),
+        changes=(*one.changes, *(c for c in other.changes if c not in one.changes)),
         expected_gain=max(gains, default=None),
     )

@@ -14,6 +14,7 @@ from gapdoctor.training.arms import continued_recipe
 from gapdoctor.training.loop import Length, fit
 from gapdoctor.training.materials import Materials
 from gapdoctor.training.teacher import TeacherOutputs
+from gapdoctor.training.views import Views, views_of
 
 FEW, MORE = 2, 8
 """Steps of two short trainings: their difference is free of what comes before the first."""
@@ -45,12 +46,14 @@ def measure_pace(case: Case, recipe: Recipe, settings: Settings) -> Measured:
     materials = Materials(case, settings)
     rows = materials.rows
     plain = continued_recipe(recipe)
+    views = views_of(case, recipe)
+    seen = Views() if isinstance(views, str) else views  # making them takes its time, too
 
     def seconds(steps: int) -> float:
         started = time.perf_counter()
         fit(
             case.student, None, rows, plain, Length(steps=steps),
-            seed=settings.seed, device=materials.device,
+            seed=settings.seed, device=materials.device, views=seen,
         )  # fmt: skip
         return time.perf_counter() - started
 

@@ -13,6 +13,8 @@ from gapdoctor.domain.trials import Change, TrialSpec, Written
 from gapdoctor.engines._base import Applied
 from gapdoctor.fixes._base import Patient, plain
 from gapdoctor.loading.config import Config
+from gapdoctor.loading.larger import larger_args
+from gapdoctor.loading.sections import StudentSection
 from gapdoctor.loading.writing import Folded, fold, write_checkpoint, write_config
 from gapdoctor.observe.case import Case
 from gapdoctor.storage.fix_folder import CHANGES, FIXED_CONFIG, FIXED_STUDENT
@@ -140,14 +142,7 @@ class Writer:
             for name in names
             if getattr(declared, name) != getattr(trained, name)
         ]
-        if spec.larger and config.student.larger is not None:
-            args = "student.model.args" if config.student.model.args else "student.args"
-            changes += [
-                Change(f"{args}.{name}", config.student.args.get(name), value)
-                for name, value in config.student.larger.items()
-            ]
-            changes.append(Change("student.larger", dict(config.student.larger), None))
-        return changes
+        return [*changes, *(_of_size(config.student) if spec.larger else ())]
 
     # -- notes -------------------------------------------------------------------------------
 
@@ -174,3 +169,15 @@ class Writer:
             "The student's classes are in the order of the held-out labels now; the train labels, "
             "and the teacher, have another.",
         )
+
+
+def _of_size(student: StudentSection) -> list[Change]:
+    """The arguments of the larger student, which is the student now."""
+    args = "student.model.args" if student.model.args else "student.args"
+    changes = [
+        Change(f"{args}.{name}", student.args.get(name), value)
+        for name, value in (larger_args(student) or {}).items()
+    ]
+    if student.larger is not None:
+        changes.append(Change("student.larger", dict(student.larger), None))
+    return changes

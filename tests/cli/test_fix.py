@@ -206,6 +206,8 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(command, pair, shut):
     ran = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        # What a shell runs behind its back ignores the signal, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     until = time.monotonic() + 300
     while not list(shut.glob("trials/*/*/state.pt")) and time.monotonic() < until:
@@ -254,7 +256,9 @@ def test_without_any_control_the_run_is_incomplete(pair, capsys):
     code = fix("--apply", "student.pth", "--only", "add_weight_decay", "--start", "scratch",
                "--set", "recipe.lr=1e38")  # fmt: skip
     assert code == 3
-    assert "no control was trained to its end" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "no control was trained to its end" in told
+    assert "try: run the same command again to go on; another --budget makes a new plan" in told
 
 
 def test_the_demo_pair_gets_its_plan(tmp_path, monkeypatch, capsys):

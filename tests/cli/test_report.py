@@ -133,3 +133,56 @@ def test_what_was_stored_may_hold_anything(stored, tmp_path, capsys):
         code = report(broken, "--format", "md")
         assert code in {0, 2}, f"{key}: {capsys.readouterr().err}"
     capsys.readouterr()
+
+
+# -- a fix run -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fixed(tmp_path, write_pair, monkeypatch) -> Path:
+    """The folder of a fix run that wrote a student."""
+    folder: Path = write_pair(tmp_path / "pair")
+    monkeypatch.chdir(folder)
+    arguments = ["fix", "--apply", "--only", "scale_temperature", "-q"]
+    assert (
+        app.run([*arguments, *(x for f in ("html", "md", "junit") for x in ("--format", f))]) == 0
+    )
+    return Path("student.gapdoctor")
+
+
+def test_a_fix_run_is_rendered_as_it_was_written(fixed, capsys):
+    formats = {"html": "report.html", "md": "report.md", "junit": "report.xml", "json": "fix.json"}
+    for run in (fixed, fixed / "fix.json"):
+        for format_, file in formats.items():
+            capsys.readouterr()
+            assert report(run, "--format", format_) == 0
+            assert capsys.readouterr().out.rstrip("\n") == (fixed / file).read_text().rstrip("\n")
+    capsys.readouterr()
+    assert report(fixed / "diagnosis.json", "--format", "md") == 0
+    assert "Fix verified" not in capsys.readouterr().out.splitlines()[0]
+
+
+def test_a_new_diagnosis_takes_the_place_of_a_fix_run(fixed, capsys):
+    assert app.run(["diagnose", "-q", "--seed", "1"]) == 0
+    capsys.readouterr()
+    assert report(fixed, "--format", "md") == 0
+    assert capsys.readouterr().out.rstrip("\n") == (fixed / "report.md").read_text().rstrip("\n")
+
+
+def test_the_diagnosis_of_what_was_written_can_be_compared(fixed, capsys):
+    (fixed / ".inputs.json").unlink()  # hidden files are often not handed on
+    capsys.readouterr()
+    assert report(fixed, "--format", "md") == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("Fix verified")
+    assert app.run(["compare", str(fixed), str(fixed / "diagnosis.fixed.json")]) == 0
+    assert "healed: loss imbalance" in " ".join(capsys.readouterr().out.split())
+    assert app.run(["fix", "--apply", "--only", "reorder_classes", "-q"]) == 0
+    assert not (fixed / "diagnosis.fixed.json").exists()
+
+
+def test_a_damaged_fix_record_is_two_lines(fixed, capsys):
+    (fixed / ".inputs.json").unlink()
+    (fixed / "fix.json").write_text("{}")
+    capsys.readouterr()
+    assert report(fixed, "--format", "md") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2

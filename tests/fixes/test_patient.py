@@ -52,7 +52,8 @@ def test_epochs_are_read_off_the_curves(planted: ModuleType) -> None:
 
 def test_pipelines_factories_and_an_augmentation_of_ones_own(planted: ModuleType) -> None:
     case = planted.mismatched(
-        200, student_factory=planted.bayes, larger_factory=lambda: nn.Linear(4, 30),
+        200, student_factory=planted.bayes,
+        larger_factory=lambda: nn.Sequential(nn.Linear(4, 21, bias=False), nn.Linear(21, 3)),
         augment=lambda x: x,
     )  # fmt: skip
     found = examined(planted, case)
@@ -78,6 +79,18 @@ def test_a_larger_student_that_cannot_be_built(planted: ModuleType) -> None:
 
     found = examined(planted, planted.healthy(200, larger_factory=broken))
     assert found.larger == "student.larger: no such argument"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "why"), [(8, 3, "4"), (4, 6, "it gives 6 logits, not 3")]
+)
+def test_a_larger_student_for_other_inputs_or_classes(
+    planted: ModuleType, inputs: int, outputs: int, why: str
+) -> None:
+    case = planted.healthy(200, larger_factory=lambda: nn.Linear(inputs, outputs))
+    found = examined(planted, case)
+    assert not found.has_larger
+    assert why in str(found.larger)
 
 
 def test_a_teacher_that_is_a_file_of_logits_and_one_with_a_pipeline(planted: ModuleType) -> None:

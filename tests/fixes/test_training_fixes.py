@@ -325,6 +325,8 @@ def test_increase_capacity_from_scratch_with_a_control(fixes: Fixes, patient: Pa
     told = patient()
     found = is_variant(fix.propose(told))
     assert (found.start, found.larger) == ("scratch", True)
+    guessed = patient(where={"student.larger": "width = 8"})
+    assert "1,000 parameters (width = 8), from" in is_variant(fix.propose(guessed)).summary
     assert changes_of(told, found) == (Change("student.parameters", 1000, 4000),)
     for other, why in (
         (patient(larger=None), "[student] larger"),

@@ -214,6 +214,28 @@ def test_the_factories_build_anew(folder):
     assert weights(case.student_factory()) != {1.0}
 
 
+@pytest.mark.parametrize(
+    ("code", "student", "told"),
+    [
+        ("def net(width=2): ...", "", "width = 4"),
+        ("def net(width=2): ...", "args = { width = 3 }", "width = 6"),
+        ("def net(depth=2, hidden=(2, 3)): ...", "", "hidden = [4, 6]"),
+        ("def net(width_mult=0.5): ...", "", "width_mult = 1.0"),
+        ("def net(in_channels=2, classes=3): ...", "", None),
+        ("def net(width=None, hidden=True): ...", "", None),
+        ("def net(width=2): ...", "larger = { width = 3 }", "width = 3"),
+        ("def net(width=2): ...", "larger = {}", None),
+    ],
+)
+def test_a_bigger_student_is_guessed_from_the_signature(folder, code, student, told):
+    body = code.replace("...", "return nn.Linear(2, 3)")
+    (folder / "run.py").write_text(f"{CODE}\n\n{body}\n")
+    append(folder, "", ('model = "run.py:student"\n', f'model = "run.py:net"\n{student}\n'))
+    case = load_case(folder / "gapdoctor.toml")
+    assert case.where.get("student.larger") == told
+    assert (case.larger_factory is None) == (told is None)
+
+
 def test_a_finished_model_has_no_factory(folder):
     case = load_case(folder / "gapdoctor.toml", settings={"student.model": "project/run.py:ready"})
     assert weights(case.student) == {1.0}

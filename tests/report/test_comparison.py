@@ -132,6 +132,13 @@ def test_what_makes_it_less_than_exact_is_told(make, change, told: str) -> None:
     assert any(told in caution for caution in found.cautions)
 
 
+def test_fewer_rows_of_the_same_order_are_no_caution(make) -> None:
+    """A healed pair is told from its first rows, a sick one from all of them."""
+    before = make("base")
+    fewer = replace(before.data, train=replace(before.data.train, used=100))
+    assert compare(before, replace(before, data=fewer), names=NAMES).cautions == ()
+
+
 @pytest.mark.parametrize("name", ["base", "hostile", "not_finite", "healthy", "inconclusive"])
 def test_any_two_records_can_be_shown(make, name: str) -> None:
     before, after = make("base"), classes(make(name), make("base").data.classes)

@@ -51,6 +51,39 @@ def test_the_head_says_what_was_written(make, fix_runs) -> None:
     ]
 
 
+def test_the_loss_in_the_head_is_the_one_that_the_improvement_starts_from(make, fix_runs) -> None:
+    """Free corrections are compared with the student as it stands, trained ones at its own τ."""
+    for outcome, given in ((fix_runs.outcome(), "1.121"), (fix_runs.control_chosen(), "1.101")):
+        (lead,) = fix_sections(make("base"), outcome)[0].blocks
+        assert lead.facts[0].value == given
+        assert f"a held-out loss of {given} nats" in lead.sentence
+    free = fix_runs.outcome()
+    (lead,) = fix_sections(make("base"), free)[0].blocks
+    assert "1.101 at the temperature that suits it best" in lead.sentence
+    gained = free.given.loss_before_temperature.value + free.improvement.value
+    assert lead.facts[1].value == f"{gained:.3f}"
+
+
+def test_what_is_verified_but_not_written_leaves_something_to_be_needed(make, fix_runs) -> None:
+    fixes = tuple(replace(f, verified=f.id == "add_dropout")
+                  for f in fix_runs.nothing_verified().fixes)  # fmt: skip
+    outcome = replace(fix_runs.nothing_verified(), fixes=fixes)
+    assert "needed" in [s.id for s in fix_sections(make("base"), outcome)]
+
+
+def test_one_seed_that_looks_better_asks_for_those_that_verify(make, fix_runs) -> None:
+    outcome = fix_runs.nothing_verified()
+    fixes = tuple(replace(f, seeds=1) for f in outcome.fixes)
+    text = report.render_fix(make("base"), replace(outcome, fixes=fixes), "md")
+    assert "More seeds (`--seeds 3`): fewer verify no training" in text
+    assert "some fix seems to lower it, but none is verified" in text
+
+
+def test_more_time_is_had_by_the_same_command(make, fix_runs) -> None:
+    text = report.render_fix(make("base"), fix_runs.nothing_verified(), "md")
+    assert "The same command goes on with the trials that are finished" in text
+
+
 def test_rows_that_would_do_follow_the_square_root(make, fix_runs) -> None:
     """(0.034 / 0.017)² = 4 times the 1,987 reporting rows of the record."""
     text = report.render_fix(make("base"), fix_runs.nothing_verified(), "md")

@@ -5,23 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gapdoctor.domain.diagnosis import Diagnosis
 from gapdoctor.domain.findings import Interval
 from gapdoctor.domain.trials import CONTROL, Change, FixRecord, Outcome
 from gapdoctor.report.blocks import (
     Block,
     Column,
-    Fact,
     Figure,
     Grid,
-    Lead,
     Paragraph,
-    Tone,
 )
 from gapdoctor.report.figures import Role, Span, Spans
 from gapdoctor.report.parts.setup import shown_value
 from gapdoctor.report.quantities import MISSING, interval, nats, percent, signed
-from gapdoctor.report.wording import subject
 
 STATUSES = {
     "verified": "verified",
@@ -31,16 +26,7 @@ STATUSES = {
     "not_reached": "not reached",
 }
 _ROLES: dict[str, Role] = {"verified": "student", "promising": "cause", "not_verified": "neutral"}
-_UNKNOWN = Interval(math.nan, math.nan, math.nan)
-
-
-def lead(diagnosis: Diagnosis, outcome: Outcome) -> Lead:
-    """Return what the run comes down to."""
-    tone, symbol, badge = _badge(outcome)
-    return Lead(
-        subject(diagnosis), badge, tone, symbol, _headline(outcome), _sentence(outcome),
-        _facts(outcome),
-    )  # fmt: skip
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 def ranking(outcome: Outcome) -> tuple[Block, ...]:
@@ -82,99 +68,9 @@ def named(fix: str) -> str:
     return " with ".join(f"`{part}`" for part in fix.split("+"))
 
 
-def _bare(fix: str) -> str:
-    return named(fix).replace("`", "")
-
-
 def _spaced(fix: str) -> str:
     """The parts of a joint fix apart, so that a narrow column can break between them."""
     return fix.replace("+", " + ")
-
-
-def _chosen(outcome: Outcome) -> FixRecord | None:
-    return next((f for f in outcome.fixes if f.id == outcome.chosen), None)
-
-
-def _badge(outcome: Outcome) -> tuple[Tone, str, str]:
-    if outcome.chosen == CONTROL:
-        return "good", "✓", "Retrained unchanged"
-    if outcome.chosen is not None:
-        return "good", "✓", "Fix verified"
-    if any(f.status == "promising" for f in outcome.fixes):
-        return "doubt", "?", "Promising, not verified"
-    return "doubt", "?", "Nothing verified"
-
-
-def _headline(outcome: Outcome) -> str:
-    gained = outcome.improvement
-    if outcome.chosen is not None and gained is not None:
-        verb = "lowers" if gained.value <= 0 else "raises"
-        size = nats(abs(gained.value))
-        return f"{_upper(_bare(outcome.chosen))} {verb} the held-out loss by {size} nats"
-    best = best_of(outcome)
-    if best is None:
-        return "No fix could be tried"
-    return f"No fix is verified; the best, {_bare(best.id)}, is at {_nats(best.difference)} nats"
-
-
-def _sentence(outcome: Outcome) -> str:
-    given = interval(outcome.given.heldout_loss, unit="nats")
-    fix, gained = _chosen(outcome), outcome.improvement
-    start = f"The student as given has a held-out loss of {given}"
-    if outcome.chosen is None or gained is None:
-        return f"{start}; {_why_not(outcome)}."
-    size = interval(gained, signed, "nats").replace(" (", " (95 % interval ")
-    if fix is None or fix.difference is None:
-        return f"{start}; retrained with its recipe unchanged it changes by {size}."
-    told = f"{start}; with {named(outcome.chosen)} it changes by {size}"
-    if fix.seeds == 0:
-        return f"{told}, and nothing was retrained."
-    seeds = f", over {fix.seeds} seeds" if fix.seeds > 1 else ""
-    return f"{told}: by {interval(fix.difference, signed)} against the control{seeds}."
-
-
-def _why_not(outcome: Outcome) -> str:
-    if not any(f.difference is not None for f in outcome.fixes):
-        return "no fix was tried, and none is written"
-    least = nats(outcome.minimum_detectable_effect)
-    return (
-        "no fix is sure to lower it, so none is written; effects below "
-        f"{least} nats cannot be told from chance here"
-    )
-
-
-def _facts(outcome: Outcome) -> tuple[Fact, ...]:
-    given, gained = outcome.given, outcome.improvement
-    least = Fact(
-        "Smallest effect that shows", nats(outcome.minimum_detectable_effect), "nats, power 80 %"
-    )
-    first = Fact(
-        "Given, held-out loss",
-        nats(given.heldout_loss.value),
-        f"accuracy {percent(given.heldout_accuracy.value)}",
-    )
-    if gained is None:
-        tried = [f for f in outcome.fixes if f.difference is not None]
-        ones = [Fact("Fixes tried", str(len(tried)), f"of {len(outcome.fixes)} that were weighed")]
-        return (first, *ones, Fact("Verified", "none", ""), least)
-    ends = interval(gained, signed).partition(" (")[2].rstrip(")")
-    loss, accuracy = _of_chosen(outcome)
-    return (
-        first,
-        Fact("Written, held-out loss", nats(loss.value), f"accuracy {percent(accuracy.value)}"),
-        Fact("Written − given, in nats", signed(gained.value), f"95 %: {ends}" if ends else ""),
-        least,
-    )
-
-
-def _of_chosen(outcome: Outcome) -> tuple[Interval, Interval]:
-    fix = _chosen(outcome)
-    if fix is not None:
-        return fix.heldout_loss or _UNKNOWN, fix.heldout_accuracy or _UNKNOWN
-    if outcome.chosen == CONTROL and outcome.controls:
-        best = min(outcome.controls, key=lambda arm: arm.heldout_loss.value)
-        return best.heldout_loss, best.heldout_accuracy
-    return _UNKNOWN, _UNKNOWN
 
 
 def best_of(outcome: Outcome) -> FixRecord | None:
@@ -185,7 +81,7 @@ def best_of(outcome: Outcome) -> FixRecord | None:
 
 def difference_of(fix: FixRecord) -> float:
     """Return a fix's difference; infinity where it is not known."""
-    value = _UNKNOWN.value if fix.difference is None else fix.difference.value
+    value = UNKNOWN.value if fix.difference is None else fix.difference.value
     return value if math.isfinite(value) else math.inf
 
 
@@ -200,7 +96,7 @@ def _figure(outcome: Outcome, tried: Sequence[FixRecord]) -> Figure | None:
         for f in drawn
         if f.difference is not None
     )  # fmt: skip
-    told = "; ".join(f"{f.id} {_nats(f.difference)}, {STATUSES[f.status]}" for f in drawn)
+    told = "; ".join(f"{f.id} {difference(f.difference)}, {STATUSES[f.status]}" for f in drawn)
     return Figure(
         key="differences",
         title="Held-out loss of each fix less that of what it is compared with",
@@ -209,7 +105,7 @@ def _figure(outcome: Outcome, tried: Sequence[FixRecord]) -> Figure | None:
         table=Grid(
             "Differences, in nats, with simultaneous 95 % intervals",
             (Column("Fix"), Column("Difference", "number"), Column("Status")),
-            tuple((f.id, _nats(f.difference), STATUSES[f.status]) for f in drawn),
+            tuple((f.id, difference(f.difference), STATUSES[f.status]) for f in drawn),
         ),
         note="Left of zero is better. Lines are simultaneous 95 % intervals: all of them hold at "
         "once. Dashed: the smallest effect that the rows can show, with a power of 80 %.",
@@ -227,7 +123,7 @@ def _table(outcome: Outcome, tried: Sequence[FixRecord]) -> Grid:
         (
             f"{_spaced(fix.id)} (chosen)" if fix.id == outcome.chosen else _spaced(fix.id),
             _status(fix),
-            _nats(fix.difference),
+            difference(fix.difference),
             _against(fix),
         )
         for fix in tried
@@ -251,9 +147,9 @@ def _reached(tried: Sequence[FixRecord]) -> Grid:
     rows = tuple(
         (
             _spaced(fix.id),
-            interval(fix.heldout_loss or _UNKNOWN),
-            interval(fix.loss_before_temperature or _UNKNOWN),
-            interval(fix.heldout_accuracy or _UNKNOWN, percent),
+            interval(fix.heldout_loss or UNKNOWN),
+            interval(fix.loss_before_temperature or UNKNOWN),
+            interval(fix.heldout_accuracy or UNKNOWN, percent),
             _points(fix.accuracy_difference),
         )
         for fix in tried
@@ -280,7 +176,8 @@ def _change(change: Change) -> str:
     return f"{before} → {after}"
 
 
-def _nats(quantity: Interval | None) -> str:
+def difference(quantity: Interval | None) -> str:
+    """Return a difference in nats with its interval, or that there is none."""
     return MISSING if quantity is None else interval(quantity, signed)
 
 
@@ -292,8 +189,3 @@ def _points(quantity: Interval | None) -> str:
     shown = [signed(x, like=100.0) for x in scaled]
     ends = f" ({shown[1]} to {shown[2]})" if all(map(math.isfinite, scaled)) else ""
     return f"{shown[0]} points{ends}"
-
-
-def _upper(text: str) -> str:
-    """A sentence begins with a capital, a name stays as it is."""
-    return text[:1].upper() + text[1:] if text.startswith("the ") else text

@@ -1,4 +1,4 @@
-"""What it would take to tell more, where no fix is verified."""
+"""What it would take to tell more, where nothing is chosen."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from gapdoctor.report.blocks import Block, Listing
 from gapdoctor.report.parts.fixes import best_of, difference_of, named
 from gapdoctor.report.quantities import count, signed
 
+_VERIFYING_SEEDS = 3
+"""Seeds that agree in sign, without which no training is verified."""
 _FEW_SEEDS = 6
 """Seeds from which they are resampled: with fewer, no p-value is told."""
 
 
 def needed(diagnosis: Diagnosis, outcome: Outcome) -> tuple[Block, ...]:
-    """Return what it would take to tell more; nothing where a fix is verified."""
-    if any(fix.verified for fix in outcome.fixes):
+    """Return what it would take to tell more; nothing where something is chosen."""
+    if outcome.chosen is not None:
         return ()
     steps = [
         *_more_rows(diagnosis, outcome),
@@ -45,6 +47,11 @@ def _more_rows(diagnosis: Diagnosis, outcome: Outcome) -> list[str]:
 def _more_seeds(outcome: Outcome) -> list[str]:
     fickle = [f for f in outcome.fixes if f.same_sign is False]
     most = max((f.seeds for f in outcome.fixes), default=0)
+    new = [f for f in outcome.fixes if f.status == "promising" and f.seeds < _VERIFYING_SEEDS]
+    if new:
+        names = ", ".join(named(f.id) for f in new)
+        return [f"More seeds (`--seeds {_VERIFYING_SEEDS}`): fewer verify no training, and {names} "
+                "looks better."]  # fmt: skip
     if fickle:
         names = ", ".join(named(f.id) for f in fickle)
         return [f"More seeds (`--seeds {max(_FEW_SEEDS, 2 * most)}`): the sign of {names} differs "
@@ -60,4 +67,5 @@ def _more_time(outcome: Outcome) -> list[str]:
     if not late and not left:
         return []
     told = f" {', '.join(late)}" if late else f" {left} trials"
-    return [f"More time (`--budget`): the budget did not reach{told}. Finished trials are kept."]
+    return [f"More time: the budget did not reach{told}. The same command goes on with the trials "
+            "that are finished; another `--budget` makes a new plan."]  # fmt: skip
