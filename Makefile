@@ -12,7 +12,7 @@ export MPLBACKEND := agg
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed ## environment, install, diagnose a bundled real pair, path of the report
+demo: $(VENV)/.installed ## environment, install, diagnose and fix a bundled real pair, path of the report
 	$(BIN)/gapdoctor demo
 
 # One thread a worker: two workers with two threads each on two cores wait for each other.

@@ -94,11 +94,6 @@ class Patient:
         return (names,) if isinstance(names, str) else names
 
     @property
-    def has_larger(self) -> bool:
-        """Whether a larger student can be built."""
-        return isinstance(self.larger, int)
-
-    @property
     def size_ratio(self) -> float:
         """Parameters of the larger student over the student's, at least 1."""
         if not isinstance(self.larger, int):

@@ -60,13 +60,6 @@ def with_dropout(student: nn.Module, p: float | None, sample: torch.Tensor) -> I
             handle.remove()
 
 
-def can_drop(student: nn.Module, sample: torch.Tensor) -> bool:
-    """Tell whether a student has a place for dropout; it is left as it was."""
-    return any(isinstance(m, _DropoutNd) for m in student.modules()) or (
-        _find_head(student, sample) is not None
-    )
-
-
 def _dropping(p: float) -> Any:
     def drop(
         module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
