@@ -18,6 +18,7 @@ from gapdoctor.domain.trials import Plan, Start
 from gapdoctor.engines._base import Conditions, Engine, Watcher
 from gapdoctor.engines.inline import Inline
 from gapdoctor.engines.local import Local
+from gapdoctor.engines.names import check_engine
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.files import locked
 from gapdoctor.fixes._rounds import first_trials
@@ -220,14 +221,7 @@ def engine_of(name: str, case: Case) -> Engine:
     GapDoctorError
         When the engine is not known, or not here.
     """
-    kind = name.partition(":")[0]
-    if kind == "ray":
-        raise GapDoctorError(
-            f"--engine {name}: ray is not supported by this version of gapdoctor",
-            "--engine local: processes on this machine",
-        )
-    if kind != "local" or name != kind:
-        raise GapDoctorError(f"--engine {name}: not known", "--engine local")
+    check_engine(name)
     return Local(case.source) if case.source is not None and case.is_as_loaded else Inline(case)
 
 

@@ -64,7 +64,7 @@ def fix(
         str,
         typer.Option(
             "--engine", metavar="local|ray[:ADDRESS]", rich_help_panel=_FIX,
-            help="Where trainings run.",
+            help="Where trainings run; ray is not supported yet.",
         ),
     ] = "local",
     resume: Annotated[

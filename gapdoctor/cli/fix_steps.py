@@ -18,7 +18,7 @@ from gapdoctor.cli.console import (
 )
 from gapdoctor.cli.diagnose import Measure, Output, Pair, resolve, usable_folder
 from gapdoctor.cli.failures import Session
-from gapdoctor.errors import GapDoctorError
+from gapdoctor.engines.names import check_engine
 
 if TYPE_CHECKING:
     from gapdoctor.domain.diagnosis import Diagnosis
@@ -63,7 +63,7 @@ def run_fix(session: Session, pair: Pair, measure: Measure, output: Output, want
     IncompleteRun
         When trainings were planned and none can be compared.
     """
-    _check_engine(wanted.engine)
+    check_engine(wanted.engine)
     config, checkpoint, inputs = resolve(pair)
     _check_names(wanted)
     progress = progress_for(output.quiet, output.verbose)
@@ -143,17 +143,6 @@ def _apply(
 def _outcome(done: Done) -> Outcome:
     assert done.outcome is not None
     return done.outcome
-
-
-def _check_engine(engine: str) -> None:
-    """Before anything heavy is imported."""
-    if engine.partition(":")[0] == "ray":
-        raise GapDoctorError(
-            f"--engine {engine}: ray is not supported by this version of gapdoctor",
-            "--engine local: processes on this machine",
-        )
-    if engine != "local":
-        raise GapDoctorError(f"--engine {engine}: not known", "--engine local")
 
 
 def _check_names(wanted: Wanted) -> None:
