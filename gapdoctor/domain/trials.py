@@ -136,7 +136,7 @@ class Plan:
     """Fixes that get all seeds; the controls always do."""
     expected_seconds: float = 0.0
     """Of all trials that will be run."""
-    pace: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pace: tuple[float, ...] = ()
     """Seconds of one step, of one batch by the teacher, of beginning and scoring a trial: as
     measured when the plan was made, since a plan that is resumed must be the same."""
 

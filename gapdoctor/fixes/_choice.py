@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Start, TrialSpec
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.fixes._base import Fix, Patient, Variant
-from gapdoctor.fixes._costs import Arm, Bill
+from gapdoctor.fixes._costs import FEWEST_FINALISTS, Arm, Bill, all_hopeful, hopeful
 from gapdoctor.fixes._lengths import of_length
 from gapdoctor.fixes._options import PlanOptions
 from gapdoctor.fixes._wording import duration
@@ -20,10 +21,20 @@ not the one has at most)."""
 CONTINUED = 0.5
 """Share of the epochs that arms from the checkpoint train where no budget says less (starting
 value)."""
-SHORTEST = 0.1
+SHORTEST = 0.2
 """Share of the epochs to which arms from the checkpoint are shortened before some are left out:
 with less, arms that regularize look worse than they are (starting value; races that prune early
 prune those)."""
+AFRESH = frozenset({Cause.OPTIMIZATION, Cause.CAPACITY_SHORTFALL})
+"""Causes that a checkpoint hides: trained on from it, the control's rate comes down to 0 too, which
+is half the cure of a wrong rate; and a larger student begins from none. Where the budget does not
+pay for whole trainings, these are shortened before the checkpoint is taken."""
+PLANNED = 0.85
+"""Share of the budget that is planned: the last seed of a comparison that ends too late is lost
+(starting value)."""
+COMFORTABLE, LEAST_AFRESH = 0.6, 0.35
+"""Shares of the epochs to which such trainings are shortened: as long as arms would be left out;
+and until one of them is paid for (starting values)."""
 
 
 def treated(fix: Fix, patient: Patient) -> tuple[Cause, ...]:
@@ -41,35 +52,91 @@ def gain_of(patient: Patient, causes: Iterable[Cause], share: float) -> float | 
 # -- from where, how long, how many ------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """From where arms begin, and how long their control may be."""
+
+    start: Start
+    reason: str
+    lengths: Sequence[int]
+    """Epochs of a control, the longest first."""
+
+
 def start_of(
     patient: Patient, variants: Sequence[tuple[Fix, Variant]], options: PlanOptions
-) -> tuple[Start, str]:
-    """Return from where all arms start, and why; `increase_capacity` starts from scratch anyway.
+) -> Beginning:
+    """Return from where all arms begin, and why; `increase_capacity` begins from scratch anyway.
 
     Raises
     ------
     GapDoctorError
         When scratch is asked for and the student has no factory.
     """
+    whole = [options.length or patient.epochs]
+    short = [options.length] if options.length else _continued(patient)
     if options.start == "scratch" and not patient.has_factory:
         raise GapDoctorError(
             "--start scratch: the student cannot be built anew, nothing names its factory",
             "name [student] model as where:what, or leave --start out",
         )
     if options.start is not None:
-        return options.start, options.start_reason or f"as asked for (--start {options.start})"
+        told = options.start_reason or f"as asked for (--start {options.start})"
+        return Beginning(options.start, told, whole if options.start == "scratch" else short)
     if not patient.has_factory:
-        return "checkpoint", "the student cannot be built anew: nothing names its factory"
-    arms, _ = _arms(patient, variants, "scratch", patient.epochs, options)
+        told = "the student cannot be built anew: nothing names its factory"
+        return Beginning("checkpoint", told, short)
+    return _affordable(patient, variants, options)
+
+
+def _affordable(
+    patient: Patient, variants: Sequence[tuple[Fix, Variant]], options: PlanOptions
+) -> Beginning:
+    """From scratch where the budget pays for it; shortened where the cause asks for scratch."""
     bill = _bill(patient, "scratch", patient.epochs, options)
-    least = min((bill.total([arm], 1) for arm in arms), default=0.0)
-    if not bill.pays(least):
-        return "checkpoint", (
-            f"from scratch a control and one fix on {bill.seeds} "
-            f"seed{'s' if bill.seeds > 1 else ''} each take {duration(least)}, more than the "
-            f"budget of {duration(bill.budget or 0.0)}"
-        )
-    return "scratch", "as a student is trained"
+    arms, _ = _arms(patient, variants, "scratch", patient.epochs, options)
+    few = hopeful(arms)[:FEWEST_FINALISTS]
+    least = bill.total(few, len(few))
+    if bill.pays(least):
+        return Beginning("scratch", "as a student is trained", [patient.epochs])
+    told = f"more than the budget of {duration(options.budget or 0.0)}"
+    short = _shortened(patient, variants, options)
+    if short is not None:
+        return Beginning("scratch", (
+            f"as a student is trained, but every training is shortened to {short} of "
+            f"{patient.epochs} epochs, schedule and all: {_what(few, bill)} take "
+            f"{duration(least)}, {told}"
+        ), [short])  # fmt: skip
+    return Beginning("checkpoint", (
+        f"from scratch {_what(few, bill)} take {duration(least)}, {told}"
+    ), _continued(patient))  # fmt: skip
+
+
+def _what(few: Sequence[Arm], bill: Bill) -> str:
+    fixes = "one fix" if len(few) == 1 else f"{len(few)} fixes"
+    return f"a control and {fixes} on {bill.seeds} seed{'s' if bill.seeds > 1 else ''} each"
+
+
+def _continued(patient: Patient) -> Sequence[int]:
+    return range(max(1, round(CONTINUED * patient.epochs)), 0, -1)
+
+
+def _shortened(
+    patient: Patient, variants: Sequence[tuple[Fix, Variant]], options: PlanOptions
+) -> int | None:
+    """Return the epochs to which trainings from scratch are cut where the cause asks for scratch.
+
+    None where it does not, or where not even one fix could be tried so.
+    """
+    arms, _ = _arms(patient, variants, "scratch", patient.epochs, options)
+    if not arms or not AFRESH & {*arms[0].treats[:1]}:
+        return None
+    fewest = max(1, math.ceil(LEAST_AFRESH * patient.epochs))
+    for length in range(patient.epochs, fewest - 1, -1):
+        arms, _ = _arms(patient, variants, "scratch", length, options)
+        kept, _ = _bill(patient, "scratch", length, options).kept(arms)
+        if all_hopeful(arms, kept) or (kept and length <= COMFORTABLE * patient.epochs):
+            return length
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +156,22 @@ class Choice:
 
 
 def choose(
-    patient: Patient, variants: Sequence[tuple[Fix, Variant]], start: Start, options: PlanOptions
+    patient: Patient,
+    variants: Sequence[tuple[Fix, Variant]],
+    beginning: Beginning,
+    options: PlanOptions,
 ) -> Choice:
     """Return the arms that the budget pays for.
 
-    From the checkpoint they are as long as it leaves all of them, down to a share of the training;
-    then some are left out; where not even one fits, they are shorter still.
+    From the checkpoint they are as long as it leaves all that promise much, down to a share of the
+    training; then some are left out; where not even one fits, they are shorter still.
     """
-    lengths = [patient.epochs]
-    if start == "checkpoint":
-        lengths = list(range(max(1, round(CONTINUED * patient.epochs)), 0, -1))
-    for length in lengths:
+    start = beginning.start
+    for length in beginning.lengths:
         arms, alike = _arms(patient, variants, start, length, options)
         bill = _bill(patient, start, length, options)
         kept, finalists = bill.kept(arms)
-        if len(kept) == len(arms) or (kept and length <= SHORTEST * patient.epochs):
+        if all_hopeful(arms, kept) or (kept and length <= SHORTEST * patient.epochs):
             break
     late = [arm for arm in arms if arm.fix not in {one.fix for one in kept}]
     return Choice(kept, late, alike, start, length, bill, finalists)
@@ -112,8 +180,15 @@ def choose(
 def _bill(patient: Patient, start: Start, length: int, options: PlanOptions) -> Bill:
     starts: tuple[Start, ...] = ("scratch",) if start == "scratch" else (start, "scratch")
     pace = options.pace
-    seconds = {s: pace.of(patient, _control(patient, s, length, options)) for s in starts}
-    return Bill(seconds, max(1, options.seeds), options.budget if options.measured else None)
+    lengths = {s: length if s == start else patient.epochs for s in starts}
+    seconds = {s: pace.of(patient, _control(patient, s, lengths[s], options)) for s in starts}
+    return Bill(seconds, max(1, options.seeds), _planned(options))
+
+
+def _planned(options: PlanOptions) -> float | None:
+    if options.budget is None or not options.measured:
+        return None
+    return PLANNED * options.budget
 
 
 def _arms(
@@ -159,25 +234,31 @@ def _spec(
 ) -> TrialSpec:
     """Return the first trial of an arm.
 
-    From the checkpoint the whole schedule is run through in `length` epochs, down to 0; an arm of
-    its own length keeps its proportion.
+    From the checkpoint the whole schedule is run through in `length` epochs, down to 0; from
+    scratch it is shortened with the training. An arm of its own length keeps its proportion.
     """
     own = variant.start or start
     epochs = variant.epochs or patient.epochs
     recipe = variant.recipe
+    share = length / patient.epochs if own == start else 1.0
     if own == "checkpoint":
-        epochs = max(1, round(length * epochs / patient.epochs))
+        epochs = max(1, round(share * epochs))
         recipe = of_length(recipe, epochs)
+    elif share != 1.0:  # of a training that was cut off, too, the same share of its schedule
+        planned = max(1, round(share * (recipe.epochs or epochs)))
+        epochs, recipe = max(1, round(share * epochs)), of_length(recipe, planned)
     return TrialSpec(
-        name, seed, own, recipe, epochs, anneal=own == "checkpoint", larger=variant.larger,
-        pieces=variant.pieces,
+        name, seed, own, recipe, epochs, larger=variant.larger, pieces=variant.pieces,
+        # `swa` averages at a rate that stays up
+        anneal=own == "checkpoint",
     )  # fmt: skip
 
 
 def trials_of(patient: Patient, choice: Choice, options: PlanOptions) -> list[TrialSpec]:
     """Seed by seed, controls first."""
     starts = sorted({arm.spec.start for arm in choice.arms}, key=lambda s: s != choice.start)
-    first = [_control(patient, s, choice.length, options) for s in starts]
+    lengths = {s: choice.length if s == choice.start else patient.epochs for s in starts}
+    first = [_control(patient, s, lengths[s], options) for s in starts]
     first += [arm.spec for arm in choice.arms]
     return [replace(s, seed=s.seed + k) for k in range(choice.bill.seeds) for s in first]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.recipe import Recipe
@@ -15,28 +15,39 @@ FINALISTS = 3
 FEWEST_FINALISTS = 2
 """What a budget is kept for before one more fix is tried: a fix that has one seed can be no more
 than promising."""
+FAINT = 0.3
+"""Share of the best fix's expected nats below which a fix is not tried where the budget does not
+pay for all (starting value)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Measured seconds."""
+    """Measured seconds; where nothing was measured, a step counts one."""
 
-    step: float
-    """Of one optimizer step, the teacher's outputs at hand."""
-    view: float
+    step: float = 0.0
+    """Of one optimizer step of the student, the teacher's outputs at hand."""
+    view: float = 0.0
     """More, where the teacher is asked anew at each step."""
-    trial: float
+    trial: float = 0.0
     """Of each trial, whatever its length: to begin, and to score held-out rows."""
+    larger: float = 1.0
+    """Times as long as the student's a step of the larger student takes."""
 
     def of(self, patient: Patient, spec: TrialSpec) -> float:
         """Return the seconds of a trial."""
-        size = patient.size_ratio if spec.larger else 1.0
+        size = self.larger if spec.larger else 1.0
         view = self.view if asks_anew(spec.recipe) else 0.0
-        return self.trial + spec.epochs * patient.steps * (self.step * size + view)
+        return self.trial + spec.epochs * patient.steps * ((self.step or 1.0) * size + view)
+
+    def times(self, factor: float) -> Pace:
+        """Return the pace at which everything takes `factor` times as long."""
+        return replace(
+            self, step=factor * self.step, view=factor * self.view, trial=factor * self.trial
+        )
 
 
 def asks_anew(recipe: Recipe) -> bool:
-    """Tell whether the teacher is asked anew at each step: about views that are new."""
+    """Tell whether the teacher is asked anew at each step: about new views, or its features."""
     return bool(recipe.augment) and (recipe.task_weight or 0.0) < 1
 
 
@@ -72,12 +83,14 @@ class Bill:
     def total(self, arms: Sequence[Arm], finalists: int) -> float:
         """Return the seconds of all trials: one seed each, then all seeds of the finalists.
 
-        Which arms will be finalists is not known: the dearest are counted.
+        Which arms will be finalists is not known: the dearest are counted. So is one trial of two
+        fixes together, which may be a finalist itself.
         """
         if not arms:
             return 0.0
         dearest = sorted(arms, key=lambda arm: -arm.seconds)[:finalists]
-        return self._with_controls(arms) + (self.seeds - 1) * self._with_controls(dearest)
+        pair = dearest[0].seconds if len(arms) > 1 else 0.0
+        return self._with_controls(arms) + pair + (self.seeds - 1) * self._with_controls(dearest)
 
     def _with_controls(self, arms: Sequence[Arm]) -> float:
         starts = {arm.spec.start for arm in arms}
@@ -88,9 +101,13 @@ class Bill:
         return self.budget is None or seconds <= self.budget
 
     def kept(self, arms: Sequence[Arm]) -> tuple[list[Arm], int]:
-        """Return the arms that the budget pays for, in their order, and how many get all seeds."""
+        """Return the arms that the budget pays for, in their order, and how many get all seeds.
+
+        Where it does not pay for all, it is kept for those that promise most.
+        """
+        everyone = self.pays(self.total(arms, min(FINALISTS, len(arms))))
         found: list[Arm] = []
-        for arm in arms:
+        for arm in arms if everyone else hopeful(arms):
             more = [*found, arm]
             if self.pays(self.total(more, min(FEWEST_FINALISTS, len(more)))):
                 found = more
@@ -98,3 +115,15 @@ class Bill:
         while finalists > 1 and not self.pays(self.total(found, finalists)):
             finalists -= 1
         return found, finalists
+
+
+def hopeful(arms: Sequence[Arm]) -> list[Arm]:
+    """Return the arms that promise about as much as the best, in their order."""
+    most = max((arm.gain or 0.0 for arm in arms), default=0.0)
+    return [arm for arm in arms if (arm.gain or 0.0) >= FAINT * most]
+
+
+def all_hopeful(arms: Sequence[Arm], kept: Sequence[Arm]) -> bool:
+    """Tell whether none of those was left out."""
+    names = {arm.fix for arm in kept}
+    return all(arm.fix in names for arm in hopeful(arms))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gapdoctor.domain.trials import Start
 from gapdoctor.fixes._costs import Pace
@@ -25,19 +25,12 @@ class PlanOptions:
     """None: from scratch where budget and factory allow it."""
     start_reason: str = ""
     """Why `start` is given, where nobody typed it."""
-    seconds_per_step: float = 0.0
-    """Measured; of one optimizer step of the student, the teacher's outputs at hand."""
-    seconds_per_view: float = 0.0
-    """Measured; more, where the teacher is asked about new views at each step."""
-    seconds_per_trial: float = 0.0
-    """Measured; of each trial, whatever its length."""
-
-    @property
-    def pace(self) -> Pace:
-        """The measured seconds; steps count one where nothing was measured."""
-        return Pace(self.seconds_per_step or 1.0, self.seconds_per_view, self.seconds_per_trial)
+    length: int | None = None
+    """Epochs of the control, where one was trained already; None: as the budget has it."""
+    pace: Pace = field(default_factory=Pace)
+    """Measured where there is something to train."""
 
     @property
     def measured(self) -> bool:
         """Whether seconds are known; a budget says nothing without."""
-        return self.seconds_per_step > 0
+        return self.pace.step > 0

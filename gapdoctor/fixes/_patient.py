@@ -94,13 +94,6 @@ class Patient:
         return (names,) if isinstance(names, str) else names
 
     @property
-    def size_ratio(self) -> float:
-        """Parameters of the larger student over the student's, at least 1."""
-        if not isinstance(self.larger, int):
-            return 1.0
-        return max(1.0, self.larger / max(1, self.student_parameters))
-
-    @property
     def steps(self) -> int:
         """Steps of an epoch."""
         return batch_count(self.train_rows, self.recipe.batch_size or 1)

@@ -6,7 +6,7 @@ Made once and of plain data: the same inputs give the same plan.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from gapdoctor.domain.trials import Plan, PlannedFix
 from gapdoctor.fixes._base import (
@@ -64,14 +64,14 @@ def make_plan(patient: Patient, options: PlanOptions | None = None) -> Plan:
     check_names(options.only, options.skip, [fix.name for fix in fixes])
     proposals = [(fix, _considered(fix, patient, options)) for fix in fixes]
     variants = [(f, p) for f, p in proposals if isinstance(p, Variant)]
-    start, reason = start_of(patient, variants, options)
-    choice = choose(patient, variants, start, options)
+    beginning = start_of(patient, variants, options)
+    choice = choose(patient, variants, beginning, options)
     aside = without_teacher(patient, choice, options)
     return Plan(
         hash=options.hash,
         seed=options.seed,
-        start=start,
-        start_reason=reason,
+        start=beginning.start,
+        start_reason=beginning.reason,
         budget=options.budget,
         recipe=patient.recipe,
         assumed=patient.assumed,
@@ -86,7 +86,7 @@ def make_plan(patient: Patient, options: PlanOptions | None = None) -> Plan:
         notes=notes_of(patient),
         finalists=choice.finalists,
         expected_seconds=seconds_of(patient, choice, aside, options) if options.measured else 0.0,
-        pace=(options.seconds_per_step, options.seconds_per_view, options.seconds_per_trial),
+        pace=astuple(options.pace),
     )
 
 

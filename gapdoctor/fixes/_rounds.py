@@ -16,7 +16,9 @@ def first_trials(plan: Plan) -> tuple[TrialSpec, ...]:
     return tuple(t for t in plan.trials if t.seed == plan.seed and t.fix != WITHOUT_TEACHER)
 
 
-def later_trials(plan: Plan, best: Sequence[str]) -> tuple[TrialSpec, ...]:
+def later_trials(
+    plan: Plan, best: Sequence[str], controls: Collection[Start] = ()
+) -> tuple[TrialSpec, ...]:
     """Return those of the other seeds: of the controls and of the best fixes.
 
     Parameters
@@ -25,9 +27,11 @@ def later_trials(plan: Plan, best: Sequence[str]) -> tuple[TrialSpec, ...]:
         As made.
     best : sequence of str
         Fix ids, the best on half A first; those beyond `plan.finalists` are left out.
+    controls : collection of Start
+        Starts whose control gets all seeds in any case.
     """
     going = set(best[: plan.finalists])
-    starts = {t.start for t in plan.trials if t.fix in going}
+    starts = {*controls, *(t.start for t in plan.trials if t.fix in going)}
     return tuple(
         t
         for t in plan.trials

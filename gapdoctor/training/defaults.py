@@ -77,6 +77,7 @@ def completed(recipe: Recipe, epochs: int | None = None) -> Completed:
         wanted["max_lr"] = lr
     if schedule is Schedule.STEP and recipe.step_size is None:
         span = recipe.epochs or epochs or 1
-        wanted["milestones"] = tuple(round(span * share) for share in DROPS)
+        drops = {max(1, round(span * share)) for share in DROPS}
+        wanted["milestones"] = tuple(sorted(drops))
     missing = {name: value for name, value in wanted.items() if getattr(recipe, name) is None}
     return Completed(replace(recipe, **missing), tuple(sorted(missing)))

@@ -133,12 +133,13 @@ class _Trial:
     spec: TrialSpec
     conditions: Conditions
     place: TrialFolder
-    started: float = field(default_factory=time.perf_counter)
+    started: float = field(init=False)
     before: float = 0.0
     """Seconds spent before an interruption."""
 
     def __post_init__(self) -> None:
         self.materials = self.conditions.materials
+        self.started = time.perf_counter()
 
     def run(self) -> TrialRecord:
         """Train, score, write down."""

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gapdoctor.domain.trials import CONTROL, Plan, PlannedFix, Start, TrialRecord, TrialSpec
-from gapdoctor.training.folder import TrialFolder
-from gapdoctor.training.heldout import read_outputs
-from gapdoctor.verify import Arm, Comparison, HeldoutRows
+from gapdoctor.verify import Arm, Comparison
 
 
 @dataclass(frozen=True)
@@ -33,23 +27,13 @@ class Trained:
         """Return the trials that ended well."""
         return [s for s, r in zip(self.specs, self.records, strict=True) if r.status == "done"]
 
+    def record_of(self, spec: TrialSpec) -> TrialRecord:
+        """Return how a trial ended."""
+        return self.records[self.specs.index(spec)]
+
     def find(self, fix: str, start: Start, seed: int) -> TrialSpec:
         """Return one of them."""
         return next(s for s in self.specs if (s.fix, s.start, s.seed) == (fix, start, seed))
-
-
-def arms_of(
-    trained: Trained, folder: Path, rows: HeldoutRows, *, with_temperature: bool
-) -> dict[tuple[str, Start], Arm]:
-    """Return the arm of each fix and start, with the seeds that ended well."""
-    logits: dict[tuple[str, Start], dict[int, NDArray[np.float32]]] = {}
-    for spec in trained.done():
-        found = read_outputs(TrialFolder(folder / spec.name).outputs)
-        logits.setdefault((spec.fix, spec.start), {})[spec.seed] = found.logits
-    return {
-        (fix, start): Arm.of(fix, start, by_seed, rows, with_temperature=with_temperature)
-        for (fix, start), by_seed in logits.items()
-    }
 
 
 def comparisons_of(

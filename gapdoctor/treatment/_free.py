@@ -23,7 +23,7 @@ from gapdoctor.stats.assignment import best_order, confusion, reorder
 from gapdoctor.training.heldout import HeldoutOutputs
 from gapdoctor.training.materials import Materials
 from gapdoctor.treatment._head import head_of
-from gapdoctor.verify import Arm, Comparison, HeldoutRows, judge, untested
+from gapdoctor.verify import Arm, Comparison, HeldoutRows, Judgement, judge, untested
 
 SCALE = "scale_temperature"
 BN_ROWS = 128
@@ -119,6 +119,7 @@ def try_free(
     wanted = [p for p in planned if p.free and p.id == SCALE]
     scaled = [Comparison(p, given, given.without_temperature()) for p in wanted]
     judged = judge([c for c, _ in tried] + (scaled if with_temperature else []), rng)
+    judged = _as_deployed(judged, tried, rng)
     verified = set(judged.verified)
     patched = bare
     for comparison, step in tried:
@@ -136,6 +137,36 @@ def try_free(
         detectable=judged.minimum_detectable_effect,
     )  # fmt: skip
     return replace(result, records=(*_together(result, rng), *result.records))
+
+
+def _as_deployed(
+    judged: Judgement, tried: Sequence[tuple[Comparison, Step]], rng: np.random.Generator
+) -> Judgement:
+    """Judge the train pipeline in the place of another once more, by the losses as deployed.
+
+    A temperature of its own can hide a mismatch, but mends nothing of it; that the student is to
+    eat what it was trained on needs no other proof than that it loses less. It must not lose more
+    where both have a temperature.
+    """
+    by_id = {c.plan.id: c for c, step in tried if step.train_pipeline}
+
+    def again(record: FixRecord) -> FixRecord:
+        comparison, found = by_id.get(record.id), record.difference
+        if comparison is None or record.verified or found is None or found.low > 0:
+            return record
+        bare = replace(
+            comparison, fix=comparison.fix.without_temperature(),
+            control=comparison.control.without_temperature(),
+        )  # fmt: skip
+        deployed = judge([bare], rng).records[0]
+        if not deployed.verified:
+            return record
+        return replace(
+            deployed, heldout_loss=record.heldout_loss, reason="as deployed: neither student at a "
+            "temperature of its own",
+        )  # fmt: skip
+
+    return replace(judged, records=tuple(again(record) for record in judged.records))
 
 
 def _scale(case: Case, given: Arm) -> float:
@@ -226,7 +257,9 @@ def _stacked(
         after = step.onto(before.patched)
         outputs = after.outputs(case, settings)
         arm = score(outputs)
-        if arm.loss_on_a < before.arm.loss_on_a:
+        if arm.loss_on_a < before.arm.loss_on_a or (
+            step.train_pipeline and arm.a.before.mean() < before.arm.a.before.mean()
+        ):
             kept.append((Comparison(plan, arm, before.arm), step))
             before = Scored(after, outputs, arm)
         else:

@@ -12,6 +12,7 @@ from gapdoctor.domain.diagnosis import Diagnosis
 from gapdoctor.domain.trials import Plan, Start
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.fixes._base import Patient, patient_of
+from gapdoctor.fixes._costs import Pace
 from gapdoctor.fixes._options import PlanOptions
 from gapdoctor.fixes._planning import make_plan
 from gapdoctor.loading.config import Config, resolve_config
@@ -20,7 +21,7 @@ from gapdoctor.observe.case import Case
 from gapdoctor.observe.device import choose_device
 from gapdoctor.observe.observations import Settings
 from gapdoctor.storage import from_json, read_plan, to_json
-from gapdoctor.treatment._pace import Measured, measure_pace
+from gapdoctor.treatment._pace import measure_pace
 
 _VOLATILE = {"created", "cost", "environment", "command", "schema", "version"}
 """Of a diagnosis: what a plan does not hang on."""
@@ -72,15 +73,18 @@ def prepare(case: Case, diagnosis: Diagnosis, asked: Asked, folder: Path | None)
     )  # fmt: skip
     stored = None if folder is None else _stored(folder, options.hash)
     if stored is not None:
-        pace = Measured(*stored.pace)
-    elif make_plan(patient, options).trials:
-        pace = measure_pace(case, patient.recipe, asked.settings)
+        pace = Pace(*stored.pace)
+    elif trials := make_plan(patient, options).trials:
+        pace = measure_pace(
+            case,
+            patient.recipe,
+            asked.settings,
+            patient.steps,
+            larger=any(t.larger for t in trials),
+        )
     else:
-        pace = Measured(0.0, 0.0, 0.0)
-    options = replace(
-        options, seconds_per_step=pace.step, seconds_per_view=pace.view,
-        seconds_per_trial=pace.trial,
-    )  # fmt: skip
+        pace = Pace()
+    options = replace(options, pace=pace)
     limit = diagnosis.gap.limit
     return Made(case, patient, asked, options, make_plan(patient, options), config, limit)
 

@@ -20,15 +20,16 @@ from gapdoctor.domain.trials import (
 from gapdoctor.engines._base import Applied, Conditions, Engine, Watcher
 from gapdoctor.fixes._base import NotApplicable, Patient
 from gapdoctor.fixes._options import PlanOptions
-from gapdoctor.fixes._planning import make_plan
 from gapdoctor.fixes._rounds import first_trials, last_trials, later_trials, pair_trials
 from gapdoctor.observe.case import Case
 from gapdoctor.training.folder import TrialFolder
-from gapdoctor.training.noted import has_effect
 from gapdoctor.training.students import read_trained
-from gapdoctor.treatment._arms import Trained, arms_of, comparisons_of, joined
+from gapdoctor.treatment._arms import Trained, comparisons_of, joined
 from gapdoctor.treatment._free import SCALE, FreeResult, try_free
 from gapdoctor.treatment._given import start_from
+from gapdoctor.treatment._opening import Opening
+from gapdoctor.treatment._own_loop import RETRAIN, retrained, told
+from gapdoctor.treatment._trials import Trials
 from gapdoctor.verify import (
     Arm,
     Candidate,
@@ -38,7 +39,6 @@ from gapdoctor.verify import (
     best_first,
     candidates,
     choose,
-    control_near_given,
     difference_interval,
     judge,
     rank,
@@ -92,95 +92,60 @@ class Treatment:
         self.rng = np.random.default_rng(self.options.seed)
         self.scaled = SCALE not in self.options.skip
         self.notes: list[str] = []
-        self.trained = Trained((), ())
         self.folder = self.conditions.folder
 
     def run(self) -> Treated:
         """Free corrections, trials in rounds, judgement, choice."""
-        plan = self.plan
         free = try_free(
-            self.case, self.patient, plan.fixes, self.conditions.settings,
+            self.case, self.patient, self.plan.fixes, self.conditions.settings,
             with_temperature=self.scaled, rng=self.rng,
         )  # fmt: skip
         applied = start_from(free.patched, self.case, self.folder)
         self.conditions = replace(self.conditions, applied=applied)
-        plan = self._begun(plan, free)
-        plan, comparisons, finalists = self._rounds(plan, free)
+        trials = Trials(
+            self.engine, self.conditions, self.watcher, free.given.rows, scaled=self.scaled
+        )
+        self.given = free.arm
+        opening = Opening(self.patient, self.options, trials, free.arm, self.limit)
+        plan = opening.of(self.plan)
+        self.notes += opening.notes
+        plan, comparisons, finalists = self._rounds(plan, trials)
         judgement = judge(comparisons, self.rng, finalists=finalists)
-        arms = self._arms(free)
-        choice = self._choice(free, comparisons, judgement, arms)
-        self._ask_without_teacher(arms)
-        return self._told(plan, free, arms, judgement, choice)
+        choice = self._choice(free, comparisons, judgement, trials.arms())
+        self._ask_without_teacher(trials.arms())
+        return self._told(plan, free, trials, judgement, choice)
 
     # -- rounds ------------------------------------------------------------------------------
 
-    def _begun(self, plan: Plan, free: FreeResult) -> Plan:
-        """Train the first control; begin from the checkpoint where it stays behind."""
-        first = [t for t in first_trials(plan) if t.fix == CONTROL][:1]
-        self._train(first)
-        control = self._arms(free).get((CONTROL, plan.start))
-        if control is None:
-            return plan
-        near = control_near_given(control, free.arm, self.limit)
-        if near.statement:
-            self.notes.append(near.statement)
-        if near.near or plan.start == "checkpoint" or self.options.start is not None:
-            return self._with_effect(plan)
-        options = replace(self.options, start="checkpoint", start_reason=near.statement)
-        moved = make_plan(self.patient, options)
-        self._train([t for t in first_trials(moved) if t.fix == CONTROL][:1])
-        return self._with_effect(moved)
-
-    def _with_effect(self, plan: Plan) -> Plan:
-        """Leave out what changes only fields that the user's own trainer never reads."""
-        read = {
-            s.start: (s, r.fields_read)
-            for s, r in zip(self.trained.specs, self.trained.records, strict=True)
-            if s.fix == CONTROL and r.status == "done"
-        }
-        idle = {
-            t.fix for t in plan.trials
-            if t.fix != CONTROL and t.start in read and t.seed == plan.seed
-            and not has_effect(t, *read[t.start])
-        }  # fmt: skip
-        fixes = tuple(
-            replace(f, status="not_applicable", reason=f"recipe.trainer never reads {_keys(f)}")
-            if f.id in idle else f
-            for f in plan.fixes
-        )  # fmt: skip
-        return replace(plan, fixes=fixes, trials=tuple(t for t in plan.trials if t.fix not in idle))
-
-    def _rounds(self, plan: Plan, free: FreeResult) -> tuple[Plan, list[Comparison], Sequence[str]]:
+    def _rounds(self, plan: Plan, trials: Trials) -> tuple[Plan, list[Comparison], Sequence[str]]:
         """Every arm on one seed; the best ones, and two of them together, on the others."""
-        self._train(first_trials(plan))
-        ranking = rank(comparisons_of(plan.fixes, self._arms(free)))
+        trials.run(first_trials(plan))
+        ranking = rank(comparisons_of(plan.fixes, trials.arms()))
         best = list(ranking.to_combine[:2])
         pair: list[PlannedFix] = []
         if len(best) == 2:
-            trials = pair_trials(plan, best[0], best[1])
-            if isinstance(trials, NotApplicable):
-                self.notes.append(f"{trials.reason}.")
+            found = pair_trials(plan, best[0], best[1])
+            if isinstance(found, NotApplicable):
+                self.notes.append(f"{found.reason}.")
             else:
-                self._train([t for t in trials if t.seed == plan.seed])
+                trials.run([t for t in found if t.seed == plan.seed])
                 pair = [joined(plan, best[0], best[1])]
         plan = replace(plan, fixes=(*pair, *plan.fixes))
-        ranking = rank(comparisons_of(plan.fixes, self._arms(free)))
+        ranking = rank(comparisons_of(plan.fixes, trials.arms()))
         finalists = list(ranking.finalists[: plan.finalists])
-        more = list(later_trials(plan, [name for name in finalists if "+" not in name]))
+        single = [name for name in finalists if "+" not in name]
+        more = list(later_trials(plan, single, ["scratch"] if self._far_ahead(trials) else []))
         if pair and pair[0].id in finalists:
             found = pair_trials(plan, best[0], best[1])
             more += [] if isinstance(found, NotApplicable) else list(found)
-        self._train(more)
-        self._train(last_trials(plan))
-        return plan, comparisons_of(plan.fixes, self._arms(free)), finalists
+        trials.run(more)
+        trials.run(last_trials(plan))
+        return plan, comparisons_of(plan.fixes, trials.arms()), finalists
 
-    def _train(self, specs: Sequence[TrialSpec]) -> None:
-        if specs:
-            records = self.engine.run(specs, self.conditions, self.watcher)
-            self.trained = self.trained.and_(specs, records)
-
-    def _arms(self, free: FreeResult) -> dict[tuple[str, Start], Arm]:
-        return arms_of(self.trained, self.folder, free.given.rows, with_temperature=self.scaled)
+    def _far_ahead(self, trials: Trials) -> bool:
+        """Whether the control from scratch is far better than the given student."""
+        control = trials.arm(CONTROL, "scratch")
+        return control is not None and control.loss_on_a < self.given.loss_on_a - self.limit
 
     # -- what is said ------------------------------------------------------------------------
 
@@ -214,56 +179,52 @@ class Treatment:
             )  # fmt: skip
 
     def _told(
-        self,
-        plan: Plan,
-        free: FreeResult,
-        arms: dict[tuple[str, Start], Arm],
-        judgement: Judgement,
-        choice: Choice,
+        self, plan: Plan, free: FreeResult, trials: Trials, judgement: Judgement, choice: Choice
     ) -> Treated:
-        student, spec, order = self._chosen(free, choice)
-        known = {r.id for r in (*free.records, *judgement.records)}
-        if free.patched.names and self.trained.specs:
+        trained, arms = trials.trained, trials.arms()
+        student, spec, order = self._chosen(free, choice, trained)
+        controls = [arm for (fix, _), arm in arms.items() if fix == CONTROL]
+        again = retrained(controls, free.arm, plan, self.patient, self.limit, trained, self.rng)
+        if again is not None:
+            self.notes.append(told(again))
+            if (choice.name, choice.start) == (CONTROL, "scratch"):
+                choice = replace(choice, name=RETRAIN)
+        judged = (*free.records, *judgement.records, *([] if again is None else [again]))
+        if free.patched.names and trained.specs:
             self.notes.append(
                 f"Every training stands on what was mended first: {', '.join(free.patched.names)}."
             )
-        rest = [self._untried(plan, p) for p in plan.fixes if p.id not in known]
-        records = best_first((*free.records, *judgement.records, *rest))
+        known = {r.id for r in judged}
+        rest = [_untried(plan, p, trained) for p in plan.fixes if p.id not in known]
         return Treated(
-            plan, free, self.trained, arms, records, choice, judgement,
+            plan, free, trained, arms, best_first((*judged, *rest)), choice, judgement,
             (*self.notes, *judgement.notes), student, spec, order,
         )  # fmt: skip
 
-    def _untried(self, plan: Plan, planned: PlannedFix) -> FixRecord:
-        if planned.status != "planned":
-            return untested(planned, plan.start, planned.status, planned.reason)
-        records = [
-            r for s, r in zip(self.trained.specs, self.trained.records, strict=True)
-            if s.fix == planned.id
-        ]  # fmt: skip
-        failed = next((r for r in records if r.status == "failed"), None)
-        if failed is not None:
-            return untested(
-                planned, plan.start, "not_verified", f"its training failed: {failed.note}"
-            )
-        return untested(planned, plan.start, "not_reached", "the budget did not reach it")
-
     def _chosen(
-        self, free: FreeResult, choice: Choice
+        self, free: FreeResult, choice: Choice, trained: Trained
     ) -> tuple[nn.Module | None, TrialSpec | None, tuple[int, ...] | None]:
         labels = self.conditions.applied.class_order
         if choice.name is None or choice.start is None:
             return None, None, None
         if choice.seed is None:
             return free.patched.student, None, _after(free.patched.head_order, labels)
-        spec = self.trained.find(choice.name, choice.start, choice.seed)
+        spec = trained.find(choice.name, choice.start, choice.seed)
         case = self.conditions.applied.to(self.case)
         weights = TrialFolder(self.folder / spec.name).weights
         return read_trained(spec, case, weights), spec, labels
 
 
-def _keys(planned: PlannedFix) -> str:
-    return ", ".join(change.key.removeprefix("recipe.") for change in planned.changes)
+def _untried(plan: Plan, planned: PlannedFix, trained: Trained) -> FixRecord:
+    if planned.status != "planned":
+        return untested(planned, plan.start, planned.status, planned.reason)
+    records = [
+        r for s, r in zip(trained.specs, trained.records, strict=True) if s.fix == planned.id
+    ]
+    failed = next((r for r in records if r.status == "failed"), None)
+    if failed is not None:
+        return untested(planned, plan.start, "not_verified", f"its training failed: {failed.note}")
+    return untested(planned, plan.start, "not_reached", "the budget did not reach it")
 
 
 def _after(own: tuple[int, ...] | None, labels: tuple[int, ...] | None) -> tuple[int, ...] | None:

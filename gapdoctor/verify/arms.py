@@ -147,6 +147,14 @@ class Arm:
             a=self.a.of_lines(at), b=self.b.of_lines(at),
         )  # fmt: skip
 
+    def repeated(self, seeds: Sequence[int], start: Start) -> Arm:
+        """Return the one student of this arm as what each of these seeds is compared with."""
+        once = [0] * len(seeds)
+        return replace(
+            self, start=start, seeds=tuple(seeds), temperatures=self.temperatures[:1] * len(seeds),
+            a=self.a.of_lines(once), b=self.b.of_lines(once),
+        )  # fmt: skip
+
     def without_temperature(self) -> Arm:
         """Return the same students as trained: what `scale_temperature` is compared with."""
         return replace(

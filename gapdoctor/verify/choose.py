@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def choose(
     """
     if not found:
         return Choice(None)
-    order = _in_order(found)
+    order = _in_order(_hopeful(found, given, corrected))
     gains = _against(order, [_as_given(c, given) for c in order], rng)
     bars = gains
     if corrected is not None:
@@ -104,6 +105,17 @@ def choose(
               for pair in zip(_each(gains), _each(bars), strict=True)]  # fmt: skip
     needed = (_needed(c, *one) for c, one in zip(order, harder, strict=True))
     return Choice(None, needed=tuple(needed))
+
+
+def _hopeful(found: Sequence[Candidate], given: Arm, corrected: Arm | None) -> Sequence[Candidate]:
+    """Leave out what half A says is no better: each one more widens the intervals on half B."""
+
+    def bar(one: Candidate) -> float:
+        if one.free:
+            return float(given.a.before.mean())
+        return min(given.loss_on_a, inf if corrected is None else corrected.loss_on_a)
+
+    return [one for one in found if one.file_loss < bar(one)] or found
 
 
 def _each(family: Family) -> list[tuple[Compared, Family]]:

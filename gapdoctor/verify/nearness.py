@@ -56,8 +56,5 @@ def _meaning(control: Arm, behind: float) -> str:
     if behind < 0:
         return "the given student was not trained by this recipe alone, or was stopped early."
     if control.start == "scratch":
-        return (
-            "the recipe is not the one, or the student began from weights that it does not name. "
-            "Trials start from the checkpoint."
-        )
+        return "the recipe is not the one, or the student began from weights that it does not name."
     return "the recipe is not the one: it undoes what the student had learned."

@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         from tests.clinic.parallel import cores
         from tests.clinic.running import Choice
 
-        which = Choice(chosen.part, chosen.kind, chosen.only, chosen.name, chosen.limit)
+        which = Choice(
+            chosen.part, chosen.kind, chosen.only, chosen.name, chosen.limit, chosen.every
+        )
         heal_part(which, chosen.jobs or cores(), chosen.resume, chosen.random)
     elif chosen.command == "commit":
         from tests.clinic.committing import commit
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--jobs", type=int, help="processes, one thread each; default: cores")
         command.add_argument("--resume", action="store_true",
                              help="keep what the same code has said of the same pairs")  # fmt: skip
+    heal.add_argument("--every", type=int, default=1, help="one case in so many, evenly spread")
     heal.add_argument("--random", type=int, help="faults, evenly spread, in which random fixes "
                       "are trained too; default: 48")  # fmt: skip
     run.add_argument("--json", type=Path, help="a file of one's own for the results; those of "

@@ -24,8 +24,10 @@ from gapdoctor.engines.inline import Inline
 from gapdoctor.fixes._base import all_fixes
 from gapdoctor.fixes._lengths import of_length
 from gapdoctor.observe.borrow import own_random_state
-from gapdoctor.treatment._arms import Trained, arms_of, comparisons_of
+from gapdoctor.treatment._arms import Trained, comparisons_of
 from gapdoctor.treatment._free import FreeResult, try_free
+from gapdoctor.treatment._own_loop import retrained
+from gapdoctor.treatment._trials import Trials
 from gapdoctor.treatment.prepare import Asked, Made, prepare
 from gapdoctor.verify import Arm, Candidate, Comparison, candidates, choose, judge, rank
 
@@ -66,6 +68,7 @@ class _Tried:
     made: Made
     plan: Plan
     settings: Settings
+    trained: Trained
     arms: dict[tuple[str, Start], Arm]
 
     @property
@@ -91,7 +94,12 @@ class _Tried:
         if free.names:
             found.append(Candidate("+".join(free.names), free.arm, free=True))
         healed = free.arm if free.patched.names else None
-        return choose(found, free.given, rng, corrected=healed).name or ""
+        choice = choose(found, free.given, rng, corrected=healed)
+        if (choice.name, choice.start) == (CONTROL, "scratch"):
+            again = retrained(controls, free.arm, self.plan, self.made.patient, self.made.limit,
+                              self.trained, rng)  # fmt: skip
+            return CONTROL if again is None else again.id
+        return choice.name or ""
 
     def free(self, planned: Sequence[PlannedFix]) -> FreeResult:
         return _free(self.made, self.settings)(planned)
@@ -118,25 +126,24 @@ def _tried(
     made = prepare(with_corrections(case), diagnosis, asked, None)
     trials = as_long(made.plan.trials, plan)
     conditions = Conditions(folder, settings)
-    records = Inline(made.case).run(trials, conditions, Watcher())
-    trained = Trained((), ()).and_(trials, records)
     rows = _free(made, settings)([]).given.rows
-    arms = arms_of(trained, folder, rows, with_temperature=True)
-    return _Tried(made, made.plan, settings, arms)
+    ran = Trials(Inline(made.case), conditions, Watcher(), rows, scaled=True)
+    ran.run(trials)
+    return _Tried(made, made.plan, settings, ran.trained, ran.arms())
 
 
 def as_long(trials: Sequence[TrialSpec], plan: Plan) -> list[TrialSpec]:
-    """Return trials from the checkpoint as long as those of another plan, by their controls."""
-    theirs = [t.epochs for t in plan.trials if (t.fix, t.start) == (CONTROL, "checkpoint")]
-    mine = [t.epochs for t in trials if (t.fix, t.start) == (CONTROL, "checkpoint")]
-    if not theirs or not mine:
-        return list(trials)
-    share = theirs[0] / mine[0]
+    """Return trials as long as those of another plan, by its controls."""
+    theirs = {t.start: t.epochs for t in plan.trials if t.fix == CONTROL}
+    mine = {t.start: t.epochs for t in trials if t.fix == CONTROL}
+    shares = {start: theirs[start] / mine[start] for start in mine if start in theirs}
 
     def shortened(spec: TrialSpec) -> TrialSpec:
-        if spec.start != "checkpoint":
+        share = shares.get(spec.start, 1.0)
+        if share == 1.0:
             return spec
         epochs = max(1, round(share * spec.epochs))
-        return replace(spec, epochs=epochs, recipe=of_length(spec.recipe, epochs))
+        planned = max(1, round(share * (spec.recipe.epochs or spec.epochs)))
+        return replace(spec, epochs=epochs, recipe=of_length(spec.recipe, planned))
 
     return [shortened(spec) for spec in trials]

@@ -11,6 +11,7 @@ from typing import Any
 
 import gapdoctor
 from tests.clinic import evaluations, results
+from tests.clinic.entries import Entry
 from tests.clinic.healing import Healed
 from tests.clinic.healing_score import score_healing
 from tests.clinic.parts import CELLS, Cell
@@ -25,6 +26,8 @@ class HealedCell:
     version: str
     when: str
     healed: tuple[Healed, ...]
+    of: int = 0
+    """Faults that are planted there."""
 
     @property
     def code(self) -> str:
@@ -69,13 +72,19 @@ def read_kept(part: str) -> list[HealedCell]:
     return sorted(found, key=lambda one: order.index(one.cell))
 
 
-def keep(part: str, cells: Sequence[Cell], found: Sequence[Healed]) -> None:
-    """Replace the results of these cells and leave the others as they are."""
+def keep(
+    part: str, cells: Sequence[Cell], found: Sequence[Healed], planted: Sequence[Entry]
+) -> None:
+    """Replace the results of these cells and leave the others as they are.
+
+    `planted` are all faults that `fix` could be run on there.
+    """
     when = datetime.now(UTC).isoformat(timespec="seconds")
     old = {one.cell: one for one in read_kept(part)}
     for cell in cells:
         mine = tuple(h for h in found if h.cell == cell.name)
-        old[cell.name] = HealedCell(cell.name, gapdoctor.__version__, when, mine)
+        count = sum(entry.cell == cell.name for entry in planted)
+        old[cell.name] = HealedCell(cell.name, gapdoctor.__version__, when, mine, count)
     lines = ",\n".join(_cell_text(one) for one in old.values() if one.healed)
     text = f'{{"part": {json.dumps(part)}, "cells": [\n{lines}\n]}}\n'
     write(kept_file(part), lambda file: file.write_text(text))
@@ -108,7 +117,8 @@ _DIGITS = 4
 
 
 def _cell_text(one: HealedCell) -> str:
-    head = json.dumps({"cell": one.cell, "version": one.version, "when": one.when})
+    told = {"cell": one.cell, "version": one.version, "when": one.when, "of": one.of}
+    head = json.dumps(told)
     rows = ",\n".join(
         json.dumps(_compact(h), ensure_ascii=False, separators=(",", ":")) for h in one.healed
     )

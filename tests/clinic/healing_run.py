@@ -28,7 +28,7 @@ def entries_of(choice: Choice) -> list[Entry]:
     """Return the faults of a choice, one a data set, student, fault and severity."""
     found = chosen_entries(planted(choice.part, choice.kind)[0], choice.only)
     named = [e for e in found if choice.name is None or choice.name in name_of(e)]
-    return named[: choice.limit]
+    return named[:: choice.every][: choice.limit]
 
 
 def spread(count: int, most: int) -> frozenset[int]:
@@ -75,7 +75,8 @@ def heal_part(
     if healing_hash() != code:
         print("gapdoctor's code changed on the way: nothing is kept")
     elif choice.whole_cells:
-        results.keep(choice.part, cells(choice.part, choice.kind), ordered)
+        planted_ones = chosen_entries(planted(choice.part, choice.kind)[0])
+        results.keep(choice.part, cells(choice.part, choice.kind), ordered, planted_ones)
         print(f"kept in {results.kept_file(choice.part).name}: python -m tests.clinic page")
 
 

@@ -27,6 +27,8 @@ class HealingScores:
     """Of fixable faults, those with a verified fix."""
     written: Share
     """The same where the control counts too."""
+    anew: int
+    """Of the healed, those in which the control is the cure."""
     written_by_chance: float
     """Share of draws that write anything, the control included."""
     compared: int
@@ -67,6 +69,7 @@ def score_healing(found: Sequence[Healed]) -> HealingScores:
         len(fixable),
         _share(fixable, lambda h: h.healed),
         _share(fixable, lambda h: h.chosen is not None),
+        sum(h.anew for h in fixable),
         float(np.mean(anything)) if anything else float("nan"),
         len(compared),
         _share(compared, lambda h: h.healed),

@@ -32,10 +32,12 @@ class Choice:
     name: str | None = None
     """Text that the name holds."""
     limit: int | None = None
+    every: int = 1
+    """Of so many cases in order the first one; `heal` alone can be asked for fewer."""
 
     @property
     def whole_cells(self) -> bool:
-        """Whether no pair of the cells is left out."""
+        """Whether no pair of the cells is left out but by an even step."""
         return self.only is None and self.name is None and self.limit is None
 
     @property
@@ -45,6 +47,7 @@ class Choice:
         told += [f"only {self.only}"] if self.only else []
         told += [f"named *{self.name}*"] if self.name else []
         told += [f"the first {self.limit}"] if self.limit else []
+        told += [f"one case in {self.every}"] if self.every > 1 else []
         return ", ".join(told)
 
     def pairs(self) -> list[Planted]:

@@ -201,9 +201,9 @@ def test_results_are_kept_by_cell_and_read_again(own_results: Path) -> None:
         ),
         healed("gamma", fixable=False, times=float("nan"), why_not="by chance", code="c"),
     ]
-    healing_results.keep("tuning", [DIGITS], found)
+    healing_results.keep("tuning", [DIGITS], found, [entry()])
     (cell,) = healing_results.read_kept("tuning")
-    assert (cell.cell, cell.code) == (DIGITS.name, "c")
+    assert (cell.cell, cell.code, cell.of) == (DIGITS.name, "c", 1)
     assert cell.healed[0] == found[0]
     assert np.isnan(cell.healed[1].times)
     assert cell.healed[1].why_not == "by chance"
@@ -217,7 +217,7 @@ def test_the_page_lists_the_aims_before_anything_was_evaluated() -> None:
 
 
 def test_the_page_tells_what_was_healed() -> None:
-    healing_results.keep("tuning", [DIGITS], [healed(**wrote(-0.4), code="c"), healed("flip")])
+    healing_results.keep("tuning", [DIGITS], [healed(**wrote(-0.4), code="c"), healed("flip")], [])
     text = page.page_of_results()
     assert "Not evaluated yet: the reporting part." in text
     assert "| digits/plain_mlp/rotate/mild | 0.50 | – | match_preprocessing |" in text

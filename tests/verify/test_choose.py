@@ -31,6 +31,15 @@ def test_a_better_one_that_fails_on_half_b_lets_the_next_pass(make_arm, given, r
     assert choose([Candidate("a", best), Candidate("b", next_)], given, rng).name == "b"
 
 
+def test_what_half_a_says_is_no_better_widens_no_interval(make_arm, given) -> None:
+    good, worse = make_arm("a", 2.0), make_arm("control", 0.5)
+    alone = choose([Candidate("a", good)], given, np.random.default_rng(0))
+    beside = choose(
+        [Candidate("a", good), Candidate("control", worse)], given, np.random.default_rng(0)
+    )
+    assert beside.improvement == alone.improvement
+
+
 def test_verified_against_its_control_is_not_enough(make_comparison, make_arm, rng) -> None:
     """The control of a wrong recipe is far behind what the user has, and so is the fix."""
     control = make_arm("control", 0.5)

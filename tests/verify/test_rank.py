@@ -96,7 +96,7 @@ def test_a_control_behind_the_given_student_moves_the_start(make_arm) -> None:
     assert found.behind == pytest.approx(control.loss_on_a - given.loss_on_a)
     assert found.statement.startswith("Trained from scratch with the recipe")
     assert "the recipe is not the one" in found.statement
-    assert found.statement.endswith("Trials start from the checkpoint.")
+    assert found.statement.endswith("weights that it does not name.")
 
 
 def test_a_control_that_undoes_the_checkpoint(make_arm) -> None:
