@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 
@@ -130,7 +130,8 @@ def fix(
     Returns
     -------
     Fixed
-        `trials`, `fixes` (the best first), `chosen` (None: no fix verified), `student`.
+        `trials`, `fixes` (the best first), `chosen` (None: no fix verified), `student`. To diagnose
+        that student, give its `Case` this `folded_temperature` too.
 
     Raises
     ------
@@ -207,7 +208,10 @@ def _recorded(
     )  # fmt: skip
     result = writer.write(treated)
     heading = Heading(__version__, made.asked.seed, command)
-    found = outcome_of(treated, trials, heading, result.written, result.student, result.notes)
+    found = replace(
+        outcome_of(treated, trials, heading, result.written, result.student, result.notes),
+        folded_temperature=result.folded_temperature,
+    )
     if place.folder is not None:
         write_outcome(place.folder, plain_outcome(found), {})
     return found

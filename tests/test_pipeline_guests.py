@@ -128,6 +128,8 @@ def test_settings_that_cannot_be_are_refused(
         ({"groups": 5}, r"data\.groups: 5 is of the wrong kind"),
         ({"classes": "abc"}, r"data\.classes: 'abc' is of the wrong kind"),
         ({"output_temperature": 0.0}, r"student\.output_temperature: 0\.0 is of the wrong kind"),
+        ({"folded_temperature": -1.4}, r"student\.folded_temperature: -1\.4 is of the wrong kind"),
+        ({"folded_temperature": "1.4"}, r"student\.folded_temperature: '1\.4' is of the wrong"),
         ({"history": {"epoch": [1]}}, "history: .* is of the wrong kind"),
         ({"history": pd.DataFrame({"epoch": [1], "train_loss": [1.0]})},
          "history: no column for heldout_loss"),

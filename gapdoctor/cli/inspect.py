@@ -99,10 +99,11 @@ def _history(checkpoint: Checkpoint) -> dict[str, Any] | None:
 
 
 def _page(record: dict[str, Any]) -> str:
+    from gapdoctor.domain.recipe import SELDOM
     from gapdoctor.loading.recipe import idle_fields
 
     known = {k: v for k, v in record["recipe"].items() if v["source"] != "unknown"}
-    unasked = (*_UNASKED, *idle_fields(record["recipe"]["optimizer"]["value"]))
+    unasked = (*_UNASKED, *SELDOM, *idle_fields(record["recipe"]["optimizer"]["value"]))
     unknown = [k for k in record["recipe"] if k not in known and k not in unasked]
     history = record["history"]
     lines = [

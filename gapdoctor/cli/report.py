@@ -32,7 +32,7 @@ def report(
         typer.Option(
             "--format",
             metavar="html|md|json|junit",
-            help="How to render it; repeatable together with --out.",
+            help="How to render it, repeatable together with --out; else md on stdout, html there.",
         ),
     ] = None,
     out: Annotated[
@@ -45,8 +45,9 @@ def report(
     """Render a stored diagnosis, or a fix run, again; nothing is measured anew."""
     whole = run.is_dir() or run.name == FIX
     source = find_diagnosis(run.parent if run.is_file() and run.name == FIX else run)
-    chosen = list(dict.fromkeys(formats or ()))
-    _check_formats(chosen, out)
+    chosen = list(dict.fromkeys(formats or [Format.MD if out is None else Format.HTML]))
+    if out is None and len(chosen) > 1:
+        raise GapDoctorError("stdout takes one format", "one --format, or a folder with --out")
     from gapdoctor.files import write_text
     from gapdoctor.report import file_name, render
     from gapdoctor.storage import from_json, stored_fix, with_pictures
@@ -114,13 +115,6 @@ def read_text(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise GapDoctorError(f"{file}: {reason}", "name a diagnosis.json or its folder") from error
-
-
-def _check_formats(chosen: list[Format], out: Path | None) -> None:
-    if not chosen:
-        raise GapDoctorError("no format was named", "--format html, md, json or junit")
-    if out is None and len(chosen) > 1:
-        raise GapDoctorError("stdout takes one format", "one --format, or a folder with --out")
 
 
 def check_folder(out: Path, sources: Sequence[Path], ours: Collection[str]) -> None:

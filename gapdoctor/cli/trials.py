@@ -157,12 +157,14 @@ class LiveTable(Watcher):
 def expected_trials(plan: Plan) -> int:
     """Return how many trainings a plan comes to: not every fix gets all seeds."""
     first = first_trials(plan)
-    fixes = sum(t.fix != CONTROL for t in first)
+    fixes = len({t.fix for t in first} - {CONTROL})
+    controls = sum(t.fix == CONTROL for t in first)
+    told = len({t.fix for t in first if t.fold})  # what folds tell the length of
     seeds = len({t.seed for t in plan.trials}) or 1
     finalists = min(plan.finalists, fixes)
-    later = (seeds - 1) * (len(first) - fixes + finalists)
+    later = (seeds - 1) * (controls + finalists)
     pair = 1 if fixes > 1 else 0
-    return len(first) + later + pair + sum(t.fix == WITHOUT_TEACHER for t in plan.trials)
+    return len(first) + told + later + pair + sum(t.fix == WITHOUT_TEACHER for t in plan.trials)
 
 
 def _share(row: _Row) -> float:

@@ -23,9 +23,10 @@ Status = Literal["verified", "promising", "not_verified", "not_applicable", "not
 TrialStatus = Literal["done", "failed", "not_reached"]
 
 
-def trial_name(fix: str, start: Start, seed: int) -> str:
+def trial_name(fix: str, start: Start, seed: int, fold: tuple[int, int] | None = None) -> str:
     """Return the name of a trial: that of its folder."""
-    return f"{fix.replace('+', '_and_')}-{start}-{seed}"
+    part = "" if fold is None else f"-fold{fold[0]}of{fold[1]}"
+    return f"{fix.replace('+', '_and_')}-{start}-{seed}{part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,18 @@ class TrialSpec:
     """The learning rate is brought to 0 at its end, where the schedule does not."""
     larger: bool = False
     """The larger student is trained."""
-    pieces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Replaced pieces of training by name, with their plain arguments."""
+    fold: tuple[int, int] | None = None
+    """Its number from 1, and of how many: these train rows are left out and watched instead of
+    half A. Which rows they are is drawn by the seed."""
 
     @property
     def name(self) -> str:
         """Its folder, and its place in the list of trials."""
-        return trial_name(self.fix, self.start, self.seed)
+        return trial_name(self.fix, self.start, self.seed, self.fold)
+
+    def record(self, status: TrialStatus, **told: Any) -> TrialRecord:
+        """Return how it ended; `told` are further fields of the record."""
+        return TrialRecord(self.fix, self.seed, status, start=self.start, fold=self.fold, **told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class TrialRecord:
     seed: int
     status: TrialStatus
     heldout_loss: float | None = None
-    """On half A, at its own temperature; nats."""
+    """On half A (of a fold: on the rows that it left out), at its own temperature; nats."""
     seconds: float = 0.0
     start: Start = "scratch"
     note: str = ""
@@ -81,11 +87,13 @@ class TrialRecord:
     """Rows that went through the student forwards and backwards."""
     fields_read: tuple[str, ...] | None = None
     """Fields of the recipe that the user's own trainer looked at; None: gapdoctor trained."""
+    fold: tuple[int, int] | None = None
+    """As its spec has it."""
 
     @property
     def name(self) -> str:
         """That of its spec."""
-        return trial_name(self.fix, self.start, self.seed)
+        return trial_name(self.fix, self.start, self.seed, self.fold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +145,9 @@ class Plan:
     expected_seconds: float = 0.0
     """Of all trials that will be run."""
     pace: tuple[float, ...] = ()
-    """Seconds of one step, of one batch by the teacher, of beginning and scoring a trial: as
-    measured when the plan was made, since a plan that is resumed must be the same."""
+    """Seconds of one step, of one batch by the teacher, of beginning and scoring a trial, and how
+    many times a step the larger student takes: as measured when the plan was made, since a plan
+    that is resumed must be the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,4 @@ class Engine(ABC):
 def ended(spec: TrialSpec, folder: Path) -> TrialRecord:
     """Return how a trial ended, as its folder tells it."""
     found = TrialFolder(folder / spec.name).record()
-    return found or TrialRecord(
-        spec.fix, spec.seed, "not_reached", start=spec.start, note="not reached in the budget"
-    )
+    return found or spec.record("not_reached", note="not reached in the budget")

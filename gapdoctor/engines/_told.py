@@ -33,12 +33,10 @@ def run_told(
         watcher.ended(spec.name, done)
         return done
     if should_stop():
-        late = TrialRecord(
-            spec.fix, spec.seed, "not_reached", start=spec.start, note="not reached in the budget"
-        )
+        late = spec.record("not_reached", note="not reached in the budget")
         watcher.ended(spec.name, late)
         return late
-    watcher.started(spec.name, step_count(spec.recipe, materials.rows.count, spec.epochs))
+    watcher.started(spec.name, step_count(spec.recipe, materials.count_of(spec), spec.epochs))
     steps = _Steps(spec.name, watcher)
     (record,) = run_group(
         [spec], materials, folder,

@@ -197,7 +197,7 @@ class _Crew:
         if self.deaths[guilty] >= TRIES:
             spec = hand.trials.pop(guilty)
             folder = TrialFolder(self.conditions.folder / guilty)
-            failed = TrialRecord(spec.fix, spec.seed, "failed", start=spec.start, note=f"its {how}")
+            failed = spec.record("failed", note=f"its {how}")
             self.watcher.ended(guilty, folder.fail(failed))
         else:
             self.watcher.note(f"{guilty}: its {how}; it is tried once more")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
@@ -47,8 +46,9 @@ class Variant:
     """None: as the other arms."""
     larger: bool = False
     """The larger student is trained."""
-    pieces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Replaced pieces of training by name, with their plain arguments."""
+    folds: tuple[int, ...] = ()
+    """Into how many folds the train rows may be cut, the best number first: trained without each in
+    turn, students tell how many epochs it takes. Only from scratch. Empty: that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +138,16 @@ def changes_of(patient: Patient, variant: Variant) -> tuple[Change, ...]:
     if length != patient.epochs:  # of a training that was cut off, not what was planned
         rest = tuple(c for c in changes if c.key != "recipe.epochs")
         changes = (Change("recipe.epochs", patient.epochs, length), *rest)
+    if variant.folds:
+        changes = (Change("recipe.epochs", patient.epochs, "as the folds tell"), *changes)
     if variant.larger:
         more = Change("student.parameters", patient.student_parameters, patient.larger)
         changes = (*changes, more)
-    pieces = (Change(f"training.{k}", None, dict(v)) for k, v in sorted(variant.pieces.items()))
-    return (*changes, *pieces)
+    return changes
 
 
 def plain(value: Any) -> Any:
     """Return a value as TOML holds it."""
     if isinstance(value, StrEnum):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [plain(item) for item in value] if isinstance(value, tuple) else value

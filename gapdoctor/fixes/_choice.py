@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gapdoctor.domain.causes import Cause
+from gapdoctor.domain.recipe import Average
 from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Start, TrialSpec
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.fixes._base import Fix, Patient, Variant
@@ -207,18 +208,29 @@ def _arms(
         spec = _spec(patient, fix.name, variant, start, length, options.seed)
         treats = treated(fix, patient)
         gain = gain_of(patient, treats, variant.expected_share)
-        found.append(Arm(fix.name, treats, variant, spec, options.pace.of(patient, spec), gain))
+        arm = Arm(fix.name, treats, variant, spec, options.pace.of(patient, spec), gain)
+        found.append(_with_folds(patient, arm, options))
     kept: list[Arm] = []
     alike: list[tuple[Arm, str]] = []
     trained = [_control(patient, start, length, options)]
     for arm in sorted(found, key=lambda arm: arm.promise):
-        same = [spec.fix for spec in trained if replace(spec, fix=arm.fix) == arm.spec]
+        same = [s.fix for s in trained if replace(s, fix=arm.fix) == arm.spec and not arm.folds]
         if same:
             alike.append((arm, same[0]))
         else:
             kept.append(arm)
             trained.append(arm.spec)
     return kept, alike
+
+
+def _with_folds(patient: Patient, arm: Arm, options: PlanOptions) -> Arm:
+    """Return an arm with the folds that tell its length; one that knows it as it is."""
+    found = None
+    for count in reversed(arm.variant.folds):
+        folds = tuple(replace(arm.spec, fold=(k + 1, count)) for k in range(count))
+        once = sum(options.pace.of(patient, fold) for fold in folds)
+        found = replace(arm, folds=folds, once=once, instead=found)
+    return found or arm
 
 
 # -- trials ------------------------------------------------------------------------------------
@@ -248,9 +260,9 @@ def _spec(
         planned = max(1, round(share * (recipe.epochs or epochs)))
         epochs, recipe = max(1, round(share * epochs)), of_length(recipe, planned)
     return TrialSpec(
-        name, seed, own, recipe, epochs, larger=variant.larger, pieces=variant.pieces,
+        name, seed, own, recipe, epochs, larger=variant.larger,
         # `swa` averages at a rate that stays up
-        anneal=own == "checkpoint",
+        anneal=own == "checkpoint" and recipe.average != Average.SWA,
     )  # fmt: skip
 
 
@@ -259,8 +271,9 @@ def trials_of(patient: Patient, choice: Choice, options: PlanOptions) -> list[Tr
     starts = sorted({arm.spec.start for arm in choice.arms}, key=lambda s: s != choice.start)
     lengths = {s: choice.length if s == choice.start else patient.epochs for s in starts}
     first = [_control(patient, s, lengths[s], options) for s in starts]
-    first += [arm.spec for arm in choice.arms]
-    return [replace(s, seed=s.seed + k) for k in range(choice.bill.seeds) for s in first]
+    first += [spec for arm in choice.arms for spec in arm.folds or (arm.spec,)]
+    seeds = range(choice.bill.seeds)
+    return [replace(s, seed=s.seed + k) for k in seeds for s in first if not (k and s.fold)]
 
 
 def without_teacher(patient: Patient, choice: Choice, options: PlanOptions) -> list[TrialSpec]:

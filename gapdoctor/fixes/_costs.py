@@ -37,7 +37,9 @@ class Pace:
         """Return the seconds of a trial."""
         size = self.larger if spec.larger else 1.0
         view = self.view if asks_anew(spec.recipe) else 0.0
-        return self.trial + spec.epochs * patient.steps * ((self.step or 1.0) * size + view)
+        rows = 1.0 if spec.fold is None else 1 - 1 / spec.fold[1]
+        steps = rows * spec.epochs * patient.steps
+        return self.trial + steps * ((self.step or 1.0) * size + view)
 
     def times(self, factor: float) -> Pace:
         """Return the pace at which everything takes `factor` times as long."""
@@ -48,6 +50,8 @@ class Pace:
 
 def asks_anew(recipe: Recipe) -> bool:
     """Tell whether the teacher is asked anew at each step: about new views, or its features."""
+    if recipe.feature_loss is not None:
+        return True
     return bool(recipe.augment) and (recipe.task_weight or 0.0) < 1
 
 
@@ -64,11 +68,17 @@ class Arm:
     """Of one trial."""
     gain: float | None
     """Expected nats; None: nothing is known."""
+    folds: tuple[TrialSpec, ...] = ()
+    """Trained on the first seed alone: they tell how long the arm is, at most as its `spec`."""
+    once: float = 0.0
+    """Seconds of these."""
+    instead: Arm | None = None
+    """What may be paid for where this may not: fewer folds."""
 
     @property
     def promise(self) -> tuple[float, str]:
         """What arms are sorted by: the most expected nats a second first."""
-        return (-(self.gain or 0.0) / max(self.seconds, 1e-9), self.fix)
+        return (-(self.gain or 0.0) / max(self.seconds + self.once, 1e-9), self.fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,8 @@ class Bill:
             return 0.0
         dearest = sorted(arms, key=lambda arm: -arm.seconds)[:finalists]
         pair = dearest[0].seconds if len(arms) > 1 else 0.0
-        return self._with_controls(arms) + pair + (self.seeds - 1) * self._with_controls(dearest)
+        once = pair + sum(arm.once for arm in arms)
+        return self._with_controls(arms) + once + (self.seeds - 1) * self._with_controls(dearest)
 
     def _with_controls(self, arms: Sequence[Arm]) -> float:
         starts = {arm.spec.start for arm in arms}
@@ -103,14 +114,19 @@ class Bill:
     def kept(self, arms: Sequence[Arm]) -> tuple[list[Arm], int]:
         """Return the arms that the budget pays for, in their order, and how many get all seeds.
 
-        Where it does not pay for all, it is kept for those that promise most.
+        Where it does not pay for all, it is kept for those that promise most; folds are the last
+        for which it is spent.
         """
-        everyone = self.pays(self.total(arms, min(FINALISTS, len(arms))))
+        plain, folded = ([a for a in arms if bool(a.folds) is f] for f in (False, True))
+        everyone = self.pays(self.total(plain, min(FINALISTS, len(plain))))
         found: list[Arm] = []
-        for arm in arms if everyone else hopeful(arms):
-            more = [*found, arm]
-            if self.pays(self.total(more, min(FEWEST_FINALISTS, len(more)))):
-                found = more
+        for arm in [*plain, *folded] if everyone else hopeful(plain):
+            least = FINALISTS if arm.folds else FEWEST_FINALISTS
+            for one in (one for one in (arm, arm.instead) if one is not None):
+                more = [*found, one]
+                if self.pays(self.total(more, min(least, len(more)))):
+                    found = more
+                    break
         finalists = min(FINALISTS, len(found))
         while finalists > 1 and not self.pays(self.total(found, finalists)):
             finalists -= 1
@@ -120,7 +136,7 @@ class Bill:
 def hopeful(arms: Sequence[Arm]) -> list[Arm]:
     """Return the arms that promise about as much as the best, in their order."""
     most = max((arm.gain or 0.0 for arm in arms), default=0.0)
-    return [arm for arm in arms if (arm.gain or 0.0) >= FAINT * most]
+    return [arm for arm in arms if (arm.gain or 0.0) >= FAINT * most and not arm.folds]
 
 
 def all_hopeful(arms: Sequence[Arm], kept: Sequence[Arm]) -> bool:

@@ -20,6 +20,7 @@ def of_length(recipe: Recipe, epochs: int) -> Recipe:
     def scaled(count: int | None, least: int) -> int | None:
         return count and max(least, round(count * factor))
 
+    hints = scaled(recipe.hint_epochs, 1)
     drops = recipe.milestones
     if drops is not None:
         drops = tuple(sorted({max(1, round(drop * factor)) for drop in drops}))
@@ -30,6 +31,7 @@ def of_length(recipe: Recipe, epochs: int) -> Recipe:
         milestones=drops,
         patience=scaled(recipe.patience, 1),
         warmup_epochs=scaled(recipe.warmup_epochs, 0),
+        hint_epochs=hints if hints is None else min(hints, epochs - 1),
     )
 
 

@@ -15,17 +15,22 @@ from gapdoctor.corrections._base import Kind, kind_of
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.diagnosis import Diagnosis, RankedCause
 from gapdoctor.domain.findings import Evidence, Table
-from gapdoctor.domain.recipe import Recipe
+from gapdoctor.domain.recipe import Recipe, TaughtBy
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.fixes._ran import epochs_logged, evidence_of, keeps_best, what_ran
-from gapdoctor.observe.augmentation import OWN
+from gapdoctor.loading.layers import check_layers
+from gapdoctor.observe.augmentation import OWN, augmentation_names
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.case import Case, Model, TeacherLogits
 from gapdoctor.observe.pipelines import prepare_case
 from gapdoctor.observe.scorer import Scorer
+from gapdoctor.training.arms import assistant_of
 from gapdoctor.training.batches import batch_count
 from gapdoctor.training.defaults import completed
-from gapdoctor.training.rows import rows_of_case
+from gapdoctor.training.features.extra import WITHOUT
+from gapdoctor.training.features.layers import why_not_heard
+from gapdoctor.training.features.pairing import Pairs, paired_layers, spread
+from gapdoctor.training.rows import TrainingRows, rows_of_case
 
 ASSUMED_STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 5_000, 10, 100
 """Where nobody tells the epochs: as many as make so many steps, within these ends (starting
@@ -74,6 +79,11 @@ class Patient:
     """Rates of the student's dropout modules."""
     own_trainer: bool = False
     """The user's own code trains."""
+    assistant_parameters: int | None = None
+    """None: no assistant is named."""
+    layer_pairs: Pairs | str = ()
+    """Layers of the student with those of the teacher that they may learn from; why there are
+    none."""
     where: Mapping[str, str] = field(default_factory=dict)
     """How the config names its things, by dotted key."""
 
@@ -135,13 +145,18 @@ def patient_of(case: Case, diagnosis: Diagnosis) -> Patient:
     Raises
     ------
     GapDoctorError
-        When a train row cannot be read, or the student cannot take it.
+        When a train row cannot be read, or the student cannot take it; when the recipe learns from
+        an assistant that is not there.
     """
     data = prepare_case(case, A_FEW, 0)
-    sample = rows_of_case(data).batch(np.zeros(1, dtype=np.int64)).inputs
+    train = rows_of_case(data)
+    sample = train.batch(np.zeros(1, dtype=np.int64)).inputs
     modules = list(case.student.modules())
     rows = diagnosis.data.train.samples or diagnosis.data.train.used
     declared, assumed = _declared(case, diagnosis, rows)
+    pairs = _layer_pairs(case, declared, train)
+    if declared.feature_loss is not None and case.trainer is None:
+        declared, assumed = _with_layers(declared, assumed, pairs)
     ran = what_ran(declared, diagnosis)
     return Patient(
         diagnosis=diagnosis,
@@ -163,7 +178,9 @@ def patient_of(case: Case, diagnosis: Diagnosis) -> Patient:
         has_head=_has_head(case, sample),
         has_batchnorm=any(isinstance(m, _BatchNorm) and m.track_running_stats for m in modules),
         dropouts=tuple(m.p for m in modules if isinstance(m, nn.modules.dropout._DropoutNd)),
+        assistant_parameters=_assistant(case, declared),
         own_trainer=case.trainer is not None or declared.trainer is not None,
+        layer_pairs=pairs,
         where=dict(case.where),
     )
 
@@ -172,7 +189,7 @@ def _declared(case: Case, diagnosis: Diagnosis, rows: int) -> tuple[Recipe, tupl
     """The recipe as given, completed, and what nobody gave."""
     given = case.recipe_record.recipe
     assumed: dict[str, Any] = {}
-    if given.augment is None and case.augment is not None:
+    if augmentation_names(given.augment, has_own=case.augment is not None) == (OWN,):
         given = replace(given, augment=case.where.get("recipe.augment", OWN))
     elif given.augment is None:
         assumed["augment"] = ()
@@ -188,6 +205,39 @@ def _declared(case: Case, diagnosis: Diagnosis, rows: int) -> tuple[Recipe, tupl
     known = replace(given, dropout=given.dropout or 0.0, **assumed)
     done = completed(known)
     return done.recipe, tuple(sorted({*done.assumed, *assumed}))
+
+
+def _layer_pairs(case: Case, declared: Recipe, rows: TrainingRows) -> Pairs | str:
+    """Those that are declared; else they are found, by a few rows."""
+    by = assistant_of(case) if declared.taught_by == TaughtBy.ASSISTANT else case.teacher
+    reason = why_not_heard(by)
+    if reason:
+        return f"the teacher {reason}"
+    if declared.feature_layers:
+        check_layers(declared.feature_layers, case.student, by)
+        return declared.feature_layers
+    batch = rows.batch(spread(rows.count))
+    try:
+        return paired_layers(case.student, by, batch.inputs, batch.teacher_inputs)
+    except GapDoctorError as error:  # a program that runs may yet not bear being listened to
+        return error.message
+
+
+def _with_layers(
+    declared: Recipe, assumed: tuple[str, ...], pairs: Pairs | str
+) -> tuple[Recipe, tuple[str, ...]]:
+    """A recipe that learns features, where nobody said of which layers.
+
+    Raises
+    ------
+    GapDoctorError
+        When they cannot be paired: it cannot be run.
+    """
+    if isinstance(pairs, str):
+        raise GapDoctorError(f"recipe.feature_loss: {pairs}", WITHOUT)
+    if declared.feature_layers:
+        return declared, assumed
+    return replace(declared, feature_layers=pairs), tuple(sorted({*assumed, "feature_layers"}))
 
 
 def _larger(case: Case, sample: torch.Tensor) -> int | str | None:
@@ -207,6 +257,12 @@ def _larger(case: Case, sample: torch.Tensor) -> int | str | None:
     if widths[0] != widths[1]:
         return f"it gives {widths[1]} logits, not {widths[0]}"
     return _size(larger)
+
+
+def _assistant(case: Case, declared: Recipe) -> int | None:
+    """The assistant's parameters; it has to be there where the recipe learns from it."""
+    wanted = declared.taught_by == TaughtBy.ASSISTANT
+    return _size(assistant_of(case)) if wanted or case.assistant is not None else None
 
 
 def _has_head(case: Case, sample: torch.Tensor) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import astuple, replace
 
-from gapdoctor.domain.trials import Plan, PlannedFix
+from gapdoctor.domain.trials import Plan, PlannedFix, Start
 from gapdoctor.fixes._base import (
     Fix,
     Free,
@@ -65,6 +65,8 @@ def make_plan(patient: Patient, options: PlanOptions | None = None) -> Plan:
     proposals = [(fix, _considered(fix, patient, options)) for fix in fixes]
     variants = [(f, p) for f, p in proposals if isinstance(p, Variant)]
     beginning = start_of(patient, variants, options)
+    proposals = [(fix, _from(beginning.start, found)) for fix, found in proposals]
+    variants = [(f, p) for f, p in proposals if isinstance(p, Variant)]
     choice = choose(patient, variants, beginning, options)
     aside = without_teacher(patient, choice, options)
     return Plan(
@@ -105,6 +107,16 @@ def _considered(fix: Fix, patient: Patient, options: PlanOptions) -> Proposal:
     return found
 
 
+def _from(start: Start, found: Proposal) -> Proposal:
+    """What is proposed, where it can be tried beside arms of that start."""
+    if isinstance(found, Variant) and found.folds and start == "checkpoint":
+        return NotApplicable(
+            "trainings begin from the checkpoint, which has seen every train row: no part of them "
+            "can be left out"
+        )
+    return found
+
+
 def _free(patient: Patient, proposals: Iterable[tuple[Fix, Proposal]]) -> list[PlannedFix]:
     found = []
     for fix, free in proposals:
@@ -127,7 +139,9 @@ def _planned(patient: Patient, arm: Arm, options: PlanOptions) -> PlannedFix:
         changes_of(patient, arm.variant),
         start=arm.variant.start,
         expected_gain=arm.gain,
-        expected_seconds=arm.seconds * max(1, options.seeds) if options.measured else 0.0,
+        expected_seconds=(
+            arm.once + arm.seconds * max(1, options.seeds) if options.measured else 0.0
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.diagnosis import Diagnosis, RankedCause
 from gapdoctor.domain.findings import Evidence
-from gapdoctor.domain.recipe import Optimizer, Recipe
+from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, TaughtBy
 
 NAMED = 0.5
 """Confidence of a loss imbalance from which the weight in force is taken for what ran."""
@@ -88,6 +88,10 @@ def evidence_of(causes: Iterable[RankedCause], cause: Cause, probe: str) -> list
 
 
 def _in_force(declared: Recipe, diagnosis: Diagnosis) -> tuple[Recipe, tuple[str, ...]]:
+    if declared.distillation not in (None, Distillation.KL):
+        return declared, ()  # the weight in force is solved for under plain KL alone
+    if declared.taught_by == TaughtBy.ASSISTANT:
+        return declared, ()  # the weight was read off by the teacher, whom nobody listened to
     believed = [c for c in diagnosis.causes if c.confidence >= NAMED]
     for fact in evidence_of(believed, Cause.LOSS_IMBALANCE, "effective_weight"):
         if fact.unit == "task weight":

@@ -9,6 +9,7 @@ from typing import Any
 from gapdoctor.domain.recipe import Recipe
 from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Plan, Start, TrialSpec
 from gapdoctor.fixes._base import NotApplicable
+from gapdoctor.fixes._lengths import of_length
 
 
 def first_trials(plan: Plan) -> tuple[TrialSpec, ...]:
@@ -44,6 +45,35 @@ def last_trials(plan: Plan) -> tuple[TrialSpec, ...]:
     return tuple(t for t in plan.trials if t.fix == WITHOUT_TEACHER)
 
 
+def fold_trials(plan: Plan) -> tuple[TrialSpec, ...]:
+    """Return the trials that leave a fold of the train rows out: they tell how long others are."""
+    return tuple(t for t in plan.trials if t.fold is not None)
+
+
+def with_length(plan: Plan, fix: str, epochs: int) -> Plan:
+    """Return a plan with the trials of a fix whose folds have told its length, one a seed.
+
+    Parameters
+    ----------
+    plan : Plan
+        With the folds of the fix.
+    fix : str
+        Its id.
+    epochs : int
+        That it takes; the control's schedule is shortened to them.
+    """
+    starts = {t.start for t in fold_trials(plan) if t.fix == fix}
+    trials: list[TrialSpec] = []
+    for seed in dict.fromkeys(t.seed for t in plan.trials):
+        mine = [t for t in plan.trials if t.seed == seed and t.fix != WITHOUT_TEACHER]
+        controls = [t for t in mine if t.fix == CONTROL and t.start in starts]
+        trials += mine
+        trials += [
+            replace(t, fix=fix, recipe=of_length(t.recipe, epochs), epochs=epochs) for t in controls
+        ]
+    return replace(plan, trials=(*trials, *last_trials(plan)))
+
+
 def pair_trials(plan: Plan, first: str, second: str) -> tuple[TrialSpec, ...] | NotApplicable:
     """Return the trials, one a seed, of two fixes together; or why they do not go together.
 
@@ -55,7 +85,7 @@ def pair_trials(plan: Plan, first: str, second: str) -> tuple[TrialSpec, ...] | 
         Fix ids; the better one first. It stands first in the pair's id.
     """
     found = []
-    for one in (t for t in plan.trials if t.fix == first):
+    for one in (t for t in plan.trials if t.fix == first and t.fold is None):
         other = _trial(plan, second, one.seed, {one.start})
         control = _trial(plan, CONTROL, one.seed, {one.start})
         if other is None or control is None:
@@ -79,10 +109,8 @@ def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSp
     """
     recipe = _merged(control.recipe, first.recipe, second.recipe)
     epochs = _either(control.epochs, first.epochs, second.epochs)
-    pieces = {**first.pieces, **second.pieces}
-    clash = [k for k in sorted(pieces) if first.pieces.get(k, pieces[k]) != pieces[k]]
-    if isinstance(recipe, str) or epochs is None or clash:
-        what = recipe if isinstance(recipe, str) else clash[0] if clash else "epochs"
+    if isinstance(recipe, str) or epochs is None:
+        what = recipe if isinstance(recipe, str) else "epochs"
         return NotApplicable(f"{first.fix} and {second.fix} both change {what}, to other values")
     return replace(
         first,
@@ -90,7 +118,6 @@ def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSp
         recipe=recipe,
         epochs=epochs,
         larger=first.larger or second.larger,
-        pieces=pieces,
     )
 
 
@@ -112,6 +139,5 @@ def _either(before: int, one: int, other: int) -> int | None:
 
 
 def _trial(plan: Plan, fix: str, seed: int, starts: Collection[Start]) -> TrialSpec | None:
-    return next(
-        (t for t in plan.trials if t.fix == fix and t.seed == seed and t.start in starts), None
-    )
+    whole = (t for t in plan.trials if t.fold is None and t.start in starts)
+    return next((t for t in whole if t.fix == fix and t.seed == seed), None)

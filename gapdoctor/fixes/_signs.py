@@ -54,11 +54,29 @@ def effective_rate(recipe: Recipe) -> float:
 
 
 def labels_weight(recipe: Recipe) -> float:
-    """Return what the labels weigh in the gradients: without the factor T² more than declared."""
+    """Return what the labels weigh in the gradients: without the factor T² more than declared.
+
+    Every distillation loss has that factor, and weighs about as much as plain KL.
+    """
     weight, temperature = recipe.task_weight or 0.0, recipe.temperature or 1.0
     scale = 1.0 if recipe.scale_by_t2 else temperature**-2
     whole = weight + (1 - weight) * scale
     return weight / whole if whole > 0 else 1.0
+
+
+def teachers_overconfidence(patient: Patient) -> float | None:
+    """Return how far the teacher's mean confidence is above its accuracy, as a share of its errors.
+
+    On held-out rows: 1 is a teacher that is sure of all that it gets wrong, 0 one that is as sure
+    as it is right; below 0 it is too modest. None where the diagnosis does not tell.
+    """
+    table = patient.diagnosis.tables.get("reliability")
+    told = [] if table is None else [dict(zip(table.columns, r, strict=True)) for r in table.rows]
+    bins = [b for b in told if (b["model"], b["split"]) == ("teacher", "heldout")]
+    rows = sum(float(b["rows"]) for b in bins)
+    errors = sum(float(b["rows"]) * (1 - float(b["accuracy"])) for b in bins)
+    doubts = sum(float(b["rows"]) * (1 - float(b["confidence"])) for b in bins)
+    return (errors - doubts) / errors if rows and errors > 0 else None
 
 
 def logged_end_of_rate(patient: Patient) -> float | None:

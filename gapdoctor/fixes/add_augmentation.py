@@ -8,7 +8,7 @@ from typing import ClassVar
 from gapdoctor.domain.causes import Cause
 from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant, varied
 from gapdoctor.fixes._signs import labels_weight
-from gapdoctor.observe.augmentation import OWN, default_augmentation
+from gapdoctor.fixes._views import new_views, why_no_views
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,12 @@ class AddAugmentation(Fix):
 
     def propose(self, patient: Patient) -> Variant | NotApplicable:
         """Add what suits the inputs and is not there yet."""
-        if not patient.floating:
-            return NotApplicable("the inputs are whole numbers, not measurements")
-        taught = (patient.recipe.task_weight or 0.0) < 1
-        if taught and patient.teacher_parameters is None:
-            return NotApplicable("the teacher is a file of logits, which knows no new views")
-        if taught and not patient.shares_view:
-            return NotApplicable("the teacher has a pipeline of its own: they cannot share a view")
+        why_not = why_no_views(patient, patient.recipe)
+        if why_not is not None:
+            return NotApplicable(why_not)
         there = patient.augmentation
         heard = labels_weight(patient.recipe) <= 0.5
-        suited = [name for name in self._suited(patient) if name not in there]
-        new = suited[: self.most if heard else 1]
+        new = new_views(patient)[: self.most if heard else 1]
         if not new:
             return NotApplicable(f"the recipe augments by {', '.join(there)} already")
         beside = f" beside {', '.join(there)}" if there else ""
@@ -66,9 +61,3 @@ class AddAugmentation(Fix):
             f"{unknown}.",
             self.share if heard else self.by_labels,
         )
-
-    def _suited(self, patient: Patient) -> tuple[str, ...]:
-        """What helps with inputs like these, the most helpful first."""
-        if any(name == OWN or ":" in name for name in patient.augmentation):
-            return ("mixup",)
-        return ("mixup", *default_augmentation(patient.kind, patient.shape))

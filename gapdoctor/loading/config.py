@@ -15,11 +15,13 @@ from typing import Any
 from gapdoctor.errors import ConfigError
 from gapdoctor.loading.merged import Merged, merge
 from gapdoctor.loading.sections import (
+    AssistantSection,
     DataSection,
     PreprocessSection,
     RecipeSection,
     StudentSection,
     TeacherSection,
+    read_assistant,
     read_data,
     read_preprocess,
     read_recipe,
@@ -54,12 +56,15 @@ class Config:
     """The merged table as read, for hashing."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What was laid over the TOML: dotted keys, paths relative to the working directory."""
+    assistant: AssistantSection | None = None
 
     @property
     def references(self) -> tuple[Reference, ...]:
         """Everything named by `where:what`, in the order of the sections."""
-        sections = (self.student, self.teacher, self.data, self.preprocess, self.recipe)
-        values = [getattr(s, f.name) for s in sections for f in fields(s)]
+        sections = (
+            self.student, self.teacher, self.assistant, self.data, self.preprocess, self.recipe,
+        )  # fmt: skip
+        values = [getattr(s, f.name) for s in sections if s is not None for f in fields(s)]
         return tuple(v for v in values if isinstance(v, Reference))
 
 
@@ -114,6 +119,7 @@ def read_config(path: Path | None, settings: Mapping[str, Any] | None = None) ->
         recipe=read_recipe(merged),
         values=merged.values,
         settings=dict(settings or {}),
+        assistant=read_assistant(merged),
     )
 
 

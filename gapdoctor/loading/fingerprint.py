@@ -47,6 +47,10 @@ def fingerprint(case: Case, config: Config | None = None) -> str:
         "temperature": case.output_temperature,
         "rows": [_rows(case, name) for name in ("train", "heldout", "test")],
     }
+    if case.folded_temperature is not None:
+        told["folded"] = case.folded_temperature
+    if case.assistant is not None:
+        told["assistant"] = _model(case, "assistant")
     text = json.dumps(told, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -13,8 +13,9 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gapdoctor.domain.recipe import Recipe, RecipeRecord
+from gapdoctor.domain.recipe import SELDOM, Recipe, RecipeRecord
 from gapdoctor.loading.history import recover_history
+from gapdoctor.loading.keys import AUGMENTATIONS
 from gapdoctor.loading.recipe import idle_fields, recipe_notes, recover_recipe
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _OF_A_SCHEDULE = (
     "step_size", "milestones", "gamma", "factor", "patience", "max_lr", "min_lr", "warmup_epochs",
 )  # fmt: skip
 _PROGRAMS = ("torchscript", "exported")
+_PROPOSED = "proposed by the file; check, then open"
 
 
 def initial_config(checkpoint: Checkpoint, *, folder: Path | None = None) -> str:
@@ -127,15 +129,17 @@ def _recipe(checkpoint: Checkpoint, proposed: Mapping[Any, Any]) -> list[str]:
     plain = [f.name for f in fields(Recipe) if f.name not in _NAMED]
     lines = [_field(name, record) for name in plain if _is_shown(name, record)]
     augment = record.recipe.augment
-    if isinstance(augment, tuple):
+    if isinstance(augment, tuple) and set(augment) <= set(AUGMENTATIONS):
         lines += [_line(f"augment = {_toml(augment)}", record.source("augment"))]
+    elif augment is not None:
+        lines += [_line(f"# augment = {_toml(augment)}", _PROPOSED)]
     else:
         lines += [_open("augment", "run.py:augment", proposed, "recipe", "one sample, or names")]
     return ["[recipe]", *told, *lines, *_history_lines(checkpoint, recover_history(checkpoint))]
 
 
 def _is_shown(name: str, record: RecipeRecord) -> bool:
-    idle = (*_OF_A_SCHEDULE, *idle_fields(record.recipe.optimizer))
+    idle = (*_OF_A_SCHEDULE, *SELDOM, *idle_fields(record.recipe.optimizer))
     return name not in idle or getattr(record.recipe, name) is not None
 
 
@@ -157,7 +161,7 @@ def _open(key: str, example: str, proposed: Mapping[Any, Any], section: str, wha
     """A line for the user to open: a proposal of the file, or an example."""
     name = proposed.get(f"{section}.{key}")
     if isinstance(name, str):
-        return _line(f"# {key} = {_quoted(name)}", "proposed by the file; check, then open")
+        return _line(f"# {key} = {_quoted(name)}", _PROPOSED)
     return _line(f"# {key} = {_quoted(example)}", f"unknown: {what}")
 
 

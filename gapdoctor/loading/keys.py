@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gapdoctor.domain.recipe import Optimizer, Schedule
+from gapdoctor.domain.recipe import (
+    Average,
+    Distillation,
+    FeatureLoss,
+    Optimizer,
+    Schedule,
+    TaughtBy,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,8 @@ THING = Kind(
     lambda v: _is_text(v) or isinstance(v, Mapping),
 )
 THING_OR_NAMES = Kind(
-    f'{THING.said}, or a list of names such as ["flip", "crop"]',
-    lambda v: THING.fits(v) or _is_list_of(v, _is_text),
+    f'{THING.said}, or a list such as ["run.py:augment", "flip", "mixup"]',
+    lambda v: THING.fits(v) or _is_list_of(v, THING.fits),
 )
 BETAS = Kind(
     "two numbers from 0 to below 1",
@@ -81,10 +88,24 @@ BETAS = Kind(
 EPOCHS = Kind("a list of rising whole numbers above 0", _is_ascending)
 
 
+PAIRS = Kind(
+    'a list of pairs of layers, such as [["features.3", "layer2"]] (student, teacher)',
+    lambda v: (
+        _is_list_of(v, lambda pair: _is_list_of(pair, _is_text) and len(pair) == 2) and len(v) > 0
+    ),
+)
+
+
 def _all_differ(names: Iterable[str]) -> bool:
     names = list(names)
     return len(set(names)) == len(names)
 
+
+AUGMENTATIONS = (
+    "flip", "crop", "rotate", "erase", "color_jitter", "time_mask", "frequency_mask", "noise",
+    "scale", "mixup",
+)  # fmt: skip
+"""Names that `[recipe] augment` may list; here, since what does them imports torch."""
 
 SECTIONS: dict[str, dict[str, Kind]] = {
     "student": {
@@ -94,8 +115,10 @@ SECTIONS: dict[str, dict[str, Kind]] = {
         "key": TEXT,
         "larger": TABLE,
         "output_temperature": POSITIVE,
+        "folded_temperature": POSITIVE,
     },
     "teacher": {"model": THING, "args": TABLE, "checkpoint": TEXT, "key": TEXT, "logits": TEXT},
+    "assistant": {"model": THING, "args": TABLE, "checkpoint": TEXT, "key": TEXT},
     "data": {
         "train": THING,
         "heldout": THING,
@@ -127,10 +150,21 @@ SECTIONS: dict[str, dict[str, Kind]] = {
         "task_weight": SHARE,
         "temperature": POSITIVE,
         "scale_by_t2": FLAG,
+        "distillation": _choice(Distillation),
+        "dkd_alpha": NOT_NEGATIVE,
+        "dkd_beta": NOT_NEGATIVE,
         "augment": THING_OR_NAMES,
         "label_smoothing": BELOW_ONE,
         "dropout": BELOW_ONE,
         "early_stopping": _whole(0),
+        "average": _choice(Average),
+        "average_decay": BELOW_ONE,
+        "average_from": BELOW_ONE,
+        "taught_by": _choice(TaughtBy),
+        "feature_loss": _choice(FeatureLoss),
+        "feature_weight": POSITIVE,
+        "feature_layers": PAIRS,
+        "hint_epochs": _whole(0),
         "history": TEXT,
         "trainer": THING,
     },

@@ -10,12 +10,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gapdoctor.domain.recipe import Recipe, RecipeRecord
+from gapdoctor.domain.recipe import Recipe, RecipeRecord, TaughtBy
 from gapdoctor.loading.config import Config, resolve_config
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gapdoctor.domain.diagnosis import ModelRecord
     from gapdoctor.loading.checkpoint import Checkpoint
     from gapdoctor.loading.models import Loaded
     from gapdoctor.loading.sections import PreprocessSection, RecipeSection
@@ -62,7 +63,9 @@ def case_of(config: Config, *, unsafe_load: bool = False) -> Case:
     """Load what a checked config names (see `load_case`)."""
     from gapdoctor.corrections._apply import with_corrections
     from gapdoctor.loading import models, reference, splits
+    from gapdoctor.loading.carried import train_at_inference
     from gapdoctor.loading.checkpoint import read_checkpoint
+    from gapdoctor.loading.layers import check_layers
     from gapdoctor.loading.recipe import recipe_notes, recover_recipe
     from gapdoctor.observe.case import Case
 
@@ -71,7 +74,11 @@ def case_of(config: Config, *, unsafe_load: bool = False) -> Case:
     factory, larger = models.student_factories(config.student)
     data = splits.open_splits(config.data)
     teacher = _teacher(config, own, data, unsafe=unsafe_load)
+    assistant = _assistant(config, unsafe=unsafe_load)
+    more = () if assistant is None else assistant.notes
     given = config.recipe.recipe
+    by = assistant if assistant is not None and given.taught_by == TaughtBy.ASSISTANT else teacher
+    check_layers(given.feature_layers or (), student.model, by.model, config.recipe.layers_place)
     recipe, conflicts = merged_recipe(given, recover_recipe(own))
     advice = [note for note in recipe_notes(own) if not _is_followed(note, given)]
     groups, augment, trainer = config.data.groups, config.recipe.augment, config.recipe.trainer
@@ -89,13 +96,17 @@ def case_of(config: Config, *, unsafe_load: bool = False) -> Case:
         student_factory=factory,
         larger_factory=larger,
         output_temperature=config.student.output_temperature,
+        folded_temperature=config.student.folded_temperature,
         augment=None if augment is None else reference.pipeline(augment).call,
         trainer=None if trainer is None else reference.trainer(trainer),
         sample_keys=config.data.sample_keys,
-        records={"student": student.record, "teacher": teacher.record},
-        notes=(*student.notes, *teacher.notes, *data.notes, *advice, *conflicts),
+        assistant=None if assistant is None else assistant.model,
+        records=_records(student, teacher, assistant),
+        notes=(*student.notes, *teacher.notes, *more, *data.notes, *advice, *conflicts),
         where={ref.key: ref.name for ref in config.references} | _larger(config, larger),
     )
+    if config.preprocess.train_at_inference is not None and config.preprocess.train is None:
+        case = train_at_inference(case, config.preprocess.train_at_inference)
     case = with_corrections(case)
     return replace(case, source=_source(config, case.parts, unsafe=unsafe_load))
 
@@ -128,6 +139,20 @@ def _teacher(config: Config, own: Checkpoint, data: Splits, *, unsafe: bool) -> 
     return models.Loaded(stored, ModelRecord(None, stored.sha256, None), ())
 
 
+def _assistant(config: Config, *, unsafe: bool) -> Loaded[Any] | None:
+    from gapdoctor.loading import models
+
+    section = config.assistant
+    return None if section is None else models.load_assistant(section, unsafe=unsafe)
+
+
+def _records(
+    student: Loaded[Any], teacher: Loaded[Any], assistant: Loaded[Any] | None
+) -> dict[Any, ModelRecord]:
+    found = {"student": student.record, "teacher": teacher.record}
+    return found if assistant is None else found | {"assistant": assistant.record}
+
+
 def merged_recipe(given: Recipe, recovered: RecipeRecord) -> tuple[RecipeRecord, tuple[str, ...]]:
     """Return the recipe, the config's fields before the recovered ones, and where they disagree."""
     values, sources, conflicts = {}, {}, []
@@ -155,6 +180,8 @@ def _preprocess(section: PreprocessSection) -> Preprocess:
 
     named = (section.train, section.inference, section.teacher)
     train, inference, teacher = (None if ref is None else pipeline(ref) for ref in named)
+    if section.train_at_inference is not None:
+        inference = train
     return Preprocess(train, inference, teacher, section.corrections)
 
 

@@ -149,8 +149,10 @@ def _check_key(merged: Merged, section: str, key: str, value: Any) -> None:
         )
     kind = SECTIONS[section][key]
     _check_value(place, kind, value)
-    if "call" in kind.said and isinstance(value, Mapping):
-        _check_call(merged, f"{section}.{key}", value)
+    if "call" in kind.said:
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, Mapping):
+                _check_call(merged, f"{section}.{key}", item)
 
 
 def _check_call(merged: Merged, key: str, table: Mapping[str, Any]) -> None:

@@ -14,11 +14,11 @@ from gapdoctor.errors import ConfigError
 from gapdoctor.loading import reference
 from gapdoctor.loading.checkpoint import Checkpoint, build_from, load_weights, read_checkpoint
 from gapdoctor.loading.larger import larger_args
-from gapdoctor.loading.sections import StudentSection, TeacherSection
+from gapdoctor.loading.sections import AssistantSection, StudentSection, TeacherSection
 from gapdoctor.loading.where import FileName, Reference
 from gapdoctor.observe.case import TeacherLogits
 
-Role = Literal["student", "teacher"]
+Role = Literal["student", "teacher", "assistant"]
 
 
 M_co = TypeVar("M_co", covariant=True, bound="nn.Module | TeacherLogits")
@@ -67,7 +67,22 @@ def load_teacher(
     holds_pair = any(entry.role == "teacher" for entry in own.entries)
     if holds_pair or section.key is not None or model.is_program:
         return _filled(model, section.args, own, student.checkpoint, section.key, "teacher")
-    return _as_built(model, section.args)
+    return _as_built(model, section.args, "teacher")
+
+
+def load_assistant(section: AssistantSection, *, unsafe: bool) -> Loaded[nn.Module]:
+    """Build the assistant and load its weights, from where a teacher's would come.
+
+    Raises
+    ------
+    GapDoctorError
+        When the model cannot be built, or no weights are known for it.
+    """
+    file = section.checkpoint
+    if file is None:
+        return _as_built(section.model, section.args, "assistant")
+    checkpoint = read_checkpoint(file.path, unsafe=unsafe)
+    return _filled(section.model, section.args, checkpoint, file, section.key, "assistant")
 
 
 def student_factories(section: StudentSection) -> tuple[Any, Any]:
@@ -99,15 +114,16 @@ def _filled(
     return Loaded(model, record, tuple(f"{role.capitalize()}, {file.named}: {s}" for s in said))
 
 
-def _as_built(ref: Reference, args: Mapping[str, Any]) -> Loaded[nn.Module]:
-    """The teacher with the weights that its own code gives it."""
+def _as_built(ref: Reference, args: Mapping[str, Any], role: Role) -> Loaded[nn.Module]:
+    """A teacher or an assistant with the weights that its own code gives it."""
     model = reference.model(ref, args)
     if not _same_weights(model, reference.model(ref, args, seed=reference.SEED + 1)):
         raise ConfigError(
             f"{ref.place}: {ref.name} begins with random weights and no checkpoint is given",
-            "name its weights: [teacher] checkpoint, or --teacher-checkpoint FILE",
+            f"name its weights: [{role}] checkpoint"
+            + (", or --teacher-checkpoint FILE" if role == "teacher" else ""),
         )
-    note = f"The teacher's weights are those that {ref.name} gives it; no checkpoint is named."
+    note = f"The {role}'s weights are those that {ref.name} gives it; no checkpoint is named."
     return Loaded(model, ModelRecord(None, None, parameters(model)), (note,))
 
 

@@ -48,7 +48,14 @@ def thing_at(merged: Merged, key: str) -> Reference:
     ConfigError
         When the name is none, or its file does not exist.
     """
-    value = merged.get(key)
+    return thing_named(merged, key, merged.get(key))
+
+
+def thing_named(merged: Merged, key: str, value: Any) -> Reference:
+    """Return the thing that `value` names, which is what stands at `key` or part of it.
+
+    Errors as `thing_at`.
+    """
     is_call = isinstance(value, Mapping)
     table: Mapping[str, Any] = value if is_call else {"call": value}
     where, what = split_name(table["call"])

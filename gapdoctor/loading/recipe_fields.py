@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.recipe import (
+    Average,
+    Distillation,
+    FeatureLoss,
+    Optimizer,
+    Recipe,
+    Schedule,
+    TaughtBy,
+)
 from gapdoctor.loading.keys import SECTIONS
 
 
@@ -47,7 +56,7 @@ def coerced(name: str, value: Any) -> Any:
     if meant is None or not kind.fits(meant):
         return None
     if isinstance(meant, list | tuple):
-        return tuple(meant)
+        return tuple(tuple(m) if isinstance(m, list) else m for m in meant)
     is_float = "float" in Recipe.__annotations__[name] and isinstance(meant, int)
     return float(meant) if is_float else meant
 
@@ -66,12 +75,26 @@ def _milestones(value: Any) -> Any:
     return value
 
 
+def _names(value: Any) -> Any:
+    """A table asks for a call, and what a file names is never called."""
+    listed = value if isinstance(value, list | tuple) else [value]
+    return value if all(isinstance(item, str) for item in listed) else None
+
+
 def _optimizer(value: Any) -> Optimizer | None:
     return _OPTIMIZERS.get(value.lower()) if isinstance(value, str) else None
 
 
 def _schedule(value: Any) -> Schedule | None:
     return _SCHEDULES.get(value.lower()) if isinstance(value, str) else None
+
+
+def _distillation(value: Any) -> Distillation | None:
+    return _DISTILLATIONS.get(value.lower()) if isinstance(value, str) else None
+
+
+def _one_of(names: type[StrEnum], value: Any) -> StrEnum | None:
+    return names(value) if value in list(names) else None
 
 
 _OPTIMIZERS = {
@@ -93,8 +116,19 @@ _SCHEDULES = {
     "one_cycle": Schedule.ONECYCLE,
     "none": Schedule.CONSTANT,
 }
+_DISTILLATIONS = {
+    **{d.value: d for d in Distillation},
+    "kd": Distillation.KL,  # RepDistiller's and mdistiller's names
+    "dkd": Distillation.DECOUPLED,
+}
 _MEANT: Mapping[str, Callable[[Any], Any]] = {
     "optimizer": _optimizer,
     "schedule": _schedule,
     "milestones": _milestones,
+    "distillation": _distillation,
+    "augment": _names,
+    "trainer": _names,
+    "average": lambda value: _one_of(Average, value),
+    "taught_by": lambda value: _one_of(TaughtBy, value),
+    "feature_loss": lambda value: _one_of(FeatureLoss, value),
 }

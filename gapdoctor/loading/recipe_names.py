@@ -33,6 +33,9 @@ _FIELD_OF = {
         "temperature": "temperature kd_t kd_temperature kd_temp distillation_temperature "
         "distill_temperature distillation_tau",
         "scale_by_t2": "scale_by_t2",
+        "distillation": "distillation distill",
+        "dkd_alpha": "dkd_alpha",
+        "dkd_beta": "dkd_beta",
         "label_smoothing": "label_smoothing smoothing",
         "dropout": "dropout dropout_rate drop_rate",
         "early_stopping": "early_stopping early_stopping_patience",

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from importlib.util import find_spec
 from typing import Any
 
 from gapdoctor.discovery import plugin_names
-from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.recipe import (
+    Average,
+    Distillation,
+    FeatureLoss,
+    Optimizer,
+    Recipe,
+    Schedule,
+    TaughtBy,
+)
 from gapdoctor.errors import ConfigError
-from gapdoctor.loading.keys import PIPELINES
+from gapdoctor.loading.keys import AUGMENTATIONS, PIPELINES
 from gapdoctor.loading.merged import Merged
-from gapdoctor.loading.named import file_at, maybe_file, maybe_thing, thing_at
-from gapdoctor.loading.where import FileName, Reference, did_you_mean
+from gapdoctor.loading.named import file_at, maybe_file, maybe_thing, thing_at, thing_named
+from gapdoctor.loading.where import TRAIN_PIPELINE, FileName, Reference, did_you_mean
 
 CORRECTIONS = "gapdoctor.corrections"
 
@@ -28,6 +37,7 @@ class StudentSection:
     key: str | None
     larger: Mapping[str, Any] | None
     output_temperature: float
+    folded_temperature: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,17 @@ class TeacherSection:
     """None: the teacher's weights stand in the student's file, or in the model as it is."""
     key: str | None
     logits: FileName | None
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantSection:
+    """`[assistant]`."""
+
+    model: Reference
+    args: Mapping[str, Any]
+    checkpoint: FileName | None
+    """None: the weights are those of the model as it is."""
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,9 @@ class PreprocessSection:
     inference: Reference | None
     teacher: Reference | None
     corrections: tuple[str, ...]
+    train_at_inference: str | None = None
+    """Where `inference = "train"` stands: `train`, or where that is not given what the train set
+    carries. None: `inference` is what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +96,14 @@ class RecipeSection:
     augment: Reference | None
     trainer: Reference | None
     history: FileName | None
+    layers_place: str = "recipe.feature_layers"
+    """Where `feature_layers` stands, for messages: the models are not there yet."""
 
 
 def read_student(merged: Merged) -> StudentSection:
     """Return `[student]`: the model, its arguments, its checkpoint."""
     model, args = _model_and_args(merged, "student")
+    folded = merged.get("student.folded_temperature")
     return StudentSection(
         model=model,
         args=args,
@@ -84,6 +111,7 @@ def read_student(merged: Merged) -> StudentSection:
         key=merged.get("student.key"),
         larger=merged.get("student.larger"),
         output_temperature=float(merged.get("student.output_temperature") or 1.0),
+        folded_temperature=None if folded is None else float(folded),
     )
 
 
@@ -117,6 +145,32 @@ def read_teacher(merged: Merged) -> TeacherSection:
     )
 
 
+def read_assistant(merged: Merged) -> AssistantSection | None:
+    """Return `[assistant]`, or None where there is none.
+
+    Raises
+    ------
+    ConfigError
+        When it names no model, or none is there where the recipe learns from one.
+    """
+    if not merged.get("assistant"):
+        if merged.get("recipe.taught_by") == TaughtBy.ASSISTANT:
+            raise ConfigError(
+                f"{merged.place('recipe.taught_by')}: there is no assistant",
+                "name it: [assistant] model and checkpoint",
+            )
+        return None
+    if merged.get("assistant.model") is None:
+        raise ConfigError(
+            f"{merged.place('assistant')}: missing model",
+            "name what builds the assistant: [assistant] model",
+        )
+    model, args = _model_and_args(merged, "assistant")
+    return AssistantSection(
+        model, args, maybe_file(merged, "assistant.checkpoint"), merged.get("assistant.key")
+    )
+
+
 def _is_overruled(merged: Merged, key: str) -> bool:
     """Whether logits that were set above the file replace what the file says at `key`."""
     return merged.is_set("teacher.logits") and not merged.is_set(key)
@@ -146,8 +200,20 @@ def read_preprocess(merged: Merged) -> PreprocessSection:
                 f"{merged.place('preprocess.corrections')}: unknown correction {name!r}",
                 did_you_mean(name, known, "gapdoctor explain lists those there are"),
             )
-    train, inference, teacher = (maybe_thing(merged, key) for key in PIPELINES)
-    return PreprocessSection(train, inference, teacher, names)
+    is_train = merged.get(_INFERENCE) == TRAIN_PIPELINE
+    place = merged.place(_INFERENCE) if is_train else None
+    train, inference, teacher = (
+        None if is_train and key == _INFERENCE else maybe_thing(merged, key) for key in PIPELINES
+    )
+    if is_train and train is None and teacher is not None:
+        raise ConfigError(
+            f'{place}: "{TRAIN_PIPELINE}" beside preprocess.teacher needs preprocess.train',
+            'name what the student ate in training: train = "run.py:name"',
+        )
+    return PreprocessSection(train, inference, teacher, names, place)
+
+
+_INFERENCE = "preprocess.inference"
 
 
 def read_recipe(merged: Merged) -> RecipeSection:
@@ -158,23 +224,58 @@ def read_recipe(merged: Merged) -> RecipeSection:
         if key in given and not isinstance(given[key], list):
             thing = things[key] = thing_at(merged, f"recipe.{key}")
             given[key] = thing.name
+    if isinstance(given.get("augment"), list):
+        given["augment"], things["augment"] = _augmentations(merged, given["augment"])
     return RecipeSection(
         recipe=Recipe(**{key: _plain(key, value) for key, value in given.items()}),
         history=maybe_file(merged, "recipe.history"),
+        layers_place=merged.place("recipe.feature_layers"),
         **things,
     )
 
 
+_NAMED: Mapping[str, type[StrEnum]] = {
+    "optimizer": Optimizer, "schedule": Schedule, "average": Average, "taught_by": TaughtBy,
+    "distillation": Distillation, "feature_loss": FeatureLoss,
+}  # fmt: skip
+"""Keys of `[recipe]` whose value is one of a few names."""
+
+
+def _augmentations(merged: Merged, listed: list[Any]) -> tuple[list[str], Reference | None]:
+    """The names of a list, and the one among them that is the user's own."""
+    key, own = "recipe.augment", None
+    names: list[str] = []
+    for item in listed:
+        if isinstance(item, str) and ":" not in item:
+            if item not in AUGMENTATIONS:
+                raise ConfigError(
+                    f"{merged.place(key)}: unknown augmentation {item!r}",
+                    did_you_mean(item, AUGMENTATIONS, _HOW_TO_AUGMENT),
+                )
+            names.append(item)
+            continue
+        thing = thing_named(merged, key, item)
+        if own is not None:
+            raise ConfigError(
+                f"{merged.place(key)}: two of your own, {own.name} and {thing.name}",
+                "put them into one function: one of your own is called, beside known names",
+            )
+        own = thing
+        names.append(thing.name)
+    return names, own
+
+
+_HOW_TO_AUGMENT = f'name your own as "run.py:augment"; known: {", ".join(AUGMENTATIONS)}'
+
+
 def _plain(key: str, value: Any) -> Any:
     """A TOML value as the recipe holds it: enumerations, tuples, floats."""
-    if key == "optimizer":
-        return Optimizer(value)
-    if key == "schedule":
-        return Schedule(value)
+    if key in _NAMED:
+        return _NAMED[key](value)
     if key == "betas":
         return tuple(float(v) for v in value)
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(tuple(v) if isinstance(v, list) else v for v in value)
     is_float = "float" in Recipe.__annotations__[key]
     return float(value) if is_float else value
 

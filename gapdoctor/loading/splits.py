@@ -30,6 +30,22 @@ class Splits:
     notes: tuple[str, ...]
 
 
+class GroupIds(list[Any]):
+    """One id a held-out row, and beside them one a train row, where they are told.
+
+    Parameters
+    ----------
+    heldout : iterable
+        Ids of held-out rows.
+    train : list, optional
+        Ids of train rows: what belongs together is left out of a training together.
+    """
+
+    def __init__(self, heldout: Iterable[Any], train: list[Any] | None = None) -> None:
+        super().__init__(heldout)
+        self.train = train
+
+
 def open_splits(section: DataSection) -> Splits:
     """Open every split; names of classes are numbered alike in all of them.
 
@@ -57,12 +73,13 @@ def open_splits(section: DataSection) -> Splits:
 
 
 def read_groups(ref: Reference, heldout: Any) -> list[Any]:
-    """Return one id a held-out row.
+    """Return one id a held-out row; `GroupIds` where ids of train rows are told too.
 
     Parameters
     ----------
     ref : Reference
-        Of a sequence, a callable that gives one, or a file: `.npy`, or a column of text.
+        Of a sequence, a callable that gives one, or a file: `.npy`, or a column of text. A dict
+        `{"heldout": …, "train": …}` holds a sequence for each split.
     heldout : Any
         The held-out split, for its length.
 
@@ -72,17 +89,25 @@ def read_groups(ref: Reference, heldout: Any) -> list[Any]:
         When it is none of these, or of another length.
     """
     found = _group_file(ref) if ref.is_path else reference.data(ref)
-    ids: Any = None
-    if isinstance(found, Iterable) and not isinstance(found, str | Mapping):
-        with user_errors(f"reading {ref.name}"):
-            ids = found.tolist() if hasattr(found, "tolist") else list(found)
-    if not isinstance(ids, list) or any(isinstance(i, list) for i in ids):
-        raise DataError(f"{ref.place}: {ref.name} is no list of ids", "give one id a held-out row")
+    of_train = None
+    if isinstance(found, Mapping) and found.keys() == {"heldout", "train"}:
+        of_train, found = _ids(ref, found["train"], "train"), found["heldout"]
+    ids = _ids(ref, found, "held-out")
     rows = row_count(heldout)
     if rows is not None and rows != len(ids):
         raise DataError(
             f"{ref.place}: {len(ids)} ids for {rows} held-out rows", "give one id a held-out row"
         )
+    return ids if of_train is None else GroupIds(ids, of_train)
+
+
+def _ids(ref: Reference, found: Any, split: str) -> list[Any]:
+    ids: Any = None
+    if isinstance(found, Iterable) and not isinstance(found, str | Mapping):
+        with user_errors(f"reading {ref.name}"):
+            ids = found.tolist() if hasattr(found, "tolist") else list(found)
+    if not isinstance(ids, list) or any(isinstance(i, list) for i in ids):
+        raise DataError(f"{ref.place}: {ref.name} is no list of ids", f"give one id a {split} row")
     return ids
 
 

@@ -15,6 +15,8 @@ from gapdoctor.errors import ConfigError
 LIBRARIES = ("torchvision", "timm", "hf")
 PROGRAMS = ("torchscript", "exported")
 """`[student] model` may say so: then the checkpoint is the model."""
+TRAIN_PIPELINE = "train"
+"""`[preprocess] inference` may say so: the train pipeline, whatever gives it, at inference too."""
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 

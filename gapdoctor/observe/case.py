@@ -145,13 +145,18 @@ class Case:
     """Builds a bigger student (`[student] larger`)."""
     output_temperature: float = 1.0
     """The student's logits are divided by it (`[student] output_temperature`)."""
+    folded_temperature: float | None = None
+    """The weights of the student's head were divided by it after training (`[student]
+    folded_temperature`): what is asked of the training losses multiplies by it."""
     augment: Callable[[Any], Any] | None = None
     """The user's own augmentation, on one model-ready sample."""
     trainer: Callable[..., nn.Module] | None = None
     """The user's own training: (student, teacher, train_data, recipe) -> the trained student."""
     sample_keys: tuple[str, str] = ("input", "label")
     """Keys of the input and the label where a sample is a dict."""
-    records: Mapping[Literal["student", "teacher"], ModelRecord] = field(default_factory=dict)
+    records: Mapping[Literal["student", "teacher", "assistant"], ModelRecord] = field(
+        default_factory=dict
+    )
     """Files and hashes, where the models came from files."""
     notes: tuple[str, ...] = ()
     """What loading assumed on the way, one sentence each."""
@@ -159,6 +164,8 @@ class Case:
     """How the config names its things: dotted key -> `where:what`, for messages."""
     source: Source | None = None
     """How the case was loaded; None for live objects."""
+    assistant: nn.Module | None = None
+    """A trained model of a size in between, from which a student may learn (`[assistant]`)."""
 
     @property
     def recipe_record(self) -> RecipeRecord:
@@ -168,11 +175,18 @@ class Case:
         return RecipeRecord(self.recipe, {key: "config" for key in self.recipe.known()})
 
     @property
+    def divided_since(self) -> float:
+        """What the student's logits were divided by since its training, in its head and behind."""
+        folded = self.folded_temperature
+        return self.output_temperature * (1.0 if folded is None else folded)
+
+    @property
     def parts(self) -> tuple[Any, ...]:
         """All that trainings depend on, beside the recipe."""
         return (
             self.student, self.teacher, self.train, self.heldout, self.test, self.preprocess,
             self.groups, self.student_factory, self.larger_factory, self.augment, self.trainer,
+            self.assistant,
         )  # fmt: skip
 
     @property

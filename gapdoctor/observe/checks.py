@@ -35,14 +35,17 @@ def check_case(case: Case) -> None:
     ):
         listed = value is None or (isinstance(value, Sized) and not isinstance(value, str))
         _expect(name, value, listed, f"give a list: {each}")
-    temperature = case.output_temperature
-    sound = isinstance(temperature, Real) and math.isfinite(temperature) and temperature > 0
-    _expect(
-        "student.output_temperature", temperature, sound, "give a number above 0, or leave it out"
-    )
+    for name in ("output_temperature", "folded_temperature"):
+        given = getattr(case, name)
+        sound = _is_temperature(given) or (given is None and name == "folded_temperature")
+        _expect(f"student.{name}", given, sound, "give a number above 0, or leave it out")
     history = case.history
     _expect("history", history, history is None or hasattr(history, "columns"),
             "give a pandas DataFrame with a row an epoch")  # fmt: skip
+
+
+def _is_temperature(given: Any) -> bool:
+    return isinstance(given, Real) and math.isfinite(given) and float(given) > 0
 
 
 def _expect(name: str, value: Any, sound: bool, hint: str) -> None:

@@ -38,14 +38,15 @@ class TrainingView:
     features: NDArray[np.float32]
     """(n, d) what the student's head was fed."""
     student: NDArray[np.float32]
-    """(n, C) as the head gives them, before any output temperature."""
+    """(n, C) as the head gave them in training: before any output temperature, and before any that
+    was folded into the head since."""
     teacher: NDArray[np.float32]
     """(n, C) of the same views."""
     labels: NDArray[np.int64]
     """(n,)"""
     head: NDArray[np.float64]
-    """(C, d + 1) the student's head, bias last; zeros there where it has none. In the order of the
-    classes that was proven, as are the student's logits."""
+    """(C, d + 1) the student's head as training left it, bias last; zeros there where it has none.
+    In the order of the classes that was proven, as are the student's logits."""
     biased: bool
     """Whether the head has a bias."""
     augmented: bool
@@ -125,10 +126,10 @@ def _taken(seen: Observations, augment: Augment | None) -> TrainingView | str:
         student, teacher = _scored(seen, batches, augment, VARIANT if twin is not None else "")
     if student.features is None:
         return "the student's head is fed something else than one row of features a sample"
-    logits = student.logits * np.float32(seen.case.output_temperature)
+    logits = student.logits * np.float32(seen.case.divided_since)
     head = seen.scorer.head(Model.STUDENT)
     assert head is not None
-    weights = _weights(head)
+    weights = _weights(head) * (seen.case.folded_temperature or 1.0)
     order = seen.stack.class_order(Model.STUDENT, Split.TRAIN)
     if order is not None:  # it was moved after training
         logits = reorder(logits, order).astype(np.float32)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import Claim, Evidence, Finding, Side, Skipped
+from gapdoctor.domain.recipe import Recipe, Schedule
 from gapdoctor.observe.measures import (
     asks_for_gradients,
     larger_side,
@@ -29,7 +30,9 @@ class WeightInForce(Probe):
     2018, arXiv 1802.05351). Its odds over the declared odds tell the usual bugs: temperature² is a
     missing factor T² (Hinton et al. 2015), the number of classes a `reduction="mean"`, their
     product both. Taken in training conditions: batch statistics, the recipe's augmentation, one
-    view for both models. Where the gradients do not cancel (residual above 0.4), nothing is said.
+    view for both models. Where the gradients do not cancel (residual above 0.4), nothing is said;
+    nor where the labels seem to weigh more than any known bug makes them while the learning rate
+    never came down: rows that are fitted have no task gradient left, whatever its weight.
 
     A recipe that says outright that T² is left out is read as it stands: its distillation loss is
     T² weaker than its weight says. That is held against it weakly, where the excess gap shows.
@@ -118,7 +121,20 @@ class WeightInForce(Probe):
             return self._one_sided(seen, found, recipe.task_weight)
         declared_t2 = recipe.scale_by_t2 is not False
         ratio = odds_ratio(found, recipe.task_weight, recipe.temperature, declared_t2)
+        if self._is_merely_fitted(recipe, ratio, len(seen.classes)):
+            return Skipped(
+                self.name,
+                "the train rows are fitted, so that next to nothing is left of the task loss's "
+                "gradient; at a learning rate that never came down the other one need not be at "
+                "rest, and the weight in force cannot be read",
+            )
         return self._claim(seen, found, ratio)
+
+    def _is_merely_fitted(self, recipe: Recipe, ratio: float, classes: int) -> bool:
+        """Whether the odds are beyond those of all known bugs for want of a task gradient."""
+        assert recipe.temperature is not None
+        most = self.match * classes * recipe.temperature**2
+        return recipe.schedule is Schedule.CONSTANT and ratio > most
 
     def _one_sided(self, seen: Observations, found: EffectiveWeight, declared: float) -> Claim:
         """There are no odds of 0 or 1; the weight in force is told."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 from torch import nn
 
 from gapdoctor.domain.causes import Cause
@@ -125,7 +126,9 @@ class Fit(Probe):
     def _unsure(self, seen: Observations) -> list[Claim]:
         """Flatter than its teacher, or no better than chance: a student that was not finished."""
         student, teacher = (seen.current(m, Split.TRAIN) for m in Model)
-        tau = fit_temperature_to(teacher.logits, student.logits)
+        # As training left them: what they were divided by since says nothing of it.
+        logits = student.logits * np.float32(seen.case.divided_since)
+        tau = fit_temperature_to(teacher.logits, logits)
         right = float(student.correct.mean())
         lost = right < self.chance / len(seen.classes)
         if not lost and tau >= self.flat:
@@ -152,6 +155,7 @@ class Fit(Probe):
             return []
         # A fresh nn.Linear is uniform within ±1/√d: its standard deviation is 1/√(3d).
         times = float(head.weight.detach().float().std()) * math.sqrt(3 * head.in_features)
+        times *= seen.case.folded_temperature or 1.0
         if self.blown >= times >= self.hardly_moved:
             return []
         low = times < self.hardly_moved

@@ -113,6 +113,11 @@ def _trials(plan: Plan) -> tuple[Block, ...]:
     told = [f"All start {_FROM[plan.start]}: {plan.start_reason}.", _rounds(plan, count)]
     if any(t.fix == WITHOUT_TEACHER for t in plan.trials):
         told.append("One training without the teacher tells whether distillation helps at all.")
+    for fix, parts in sorted({(t.fix, t.fold[1]) for t in plan.trials if t.fold}):
+        told.append(
+            f"For `{fix}` {parts} students are trained first, on one seed, each without one of "
+            f"{parts} parts of the train rows."
+        )
     epochs = sorted({t.epochs for t in plan.trials if t.fix == CONTROL})
     told.append(f"A control trains {' or '.join(map(str, epochs))} epochs.")
     if plan.budget is not None:

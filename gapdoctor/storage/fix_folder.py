@@ -18,8 +18,8 @@ from gapdoctor.storage.trials import (
 
 OUTCOME = "fix.json"
 """Written last: where it stands, the run it tells of is whole."""
-FIXED_STUDENT = "student.fixed"
-"""Stem of the written checkpoint; its extension is that of the one it was read from."""
+FIXED_STUDENT = "student.fixed.pth"
+"""Whatever container it is in: that of the one it was read from."""
 FIXED_CONFIG = "gapdoctor.fixed.toml"
 CHANGES = "changes.diff"
 FIXED_RECORD = "diagnosis.fixed.json"
@@ -98,9 +98,7 @@ def _text(path: Path) -> str | None:
 
 
 def _remove_stale(folder: Path, kept: set[str | None]) -> None:
-    stale = (*sorted(folder.glob(f"{FIXED_STUDENT}.*")), folder / FIXED_CONFIG, folder / CHANGES,
-             folder / FIXED_RECORD)  # fmt: skip
-    for path in stale:
+    for path in (folder / name for name in (FIXED_STUDENT, FIXED_CONFIG, CHANGES, FIXED_RECORD)):
         if path.name in kept:
             continue
         try:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gapdoctor.domain.diagnosis import Gap
 from gapdoctor.domain.findings import Floats, Interval, Side, Table
-from gapdoctor.domain.recipe import Recipe, Schedule
+from gapdoctor.domain.recipe import Recipe, Schedule, TaughtBy
+from gapdoctor.errors import GapDoctorError
 from gapdoctor.observe.case import Case, Model, Split, TeacherLogits
 from gapdoctor.observe.measures import accepted_train_rows
 from gapdoctor.observe.observations import Observations, own_pipeline
@@ -21,6 +22,7 @@ from gapdoctor.stats.intervals import mean_interval
 from gapdoctor.training.defaults import completed
 from gapdoctor.training.loop import Length, fit
 from gapdoctor.training.rows import rows_of_case
+from gapdoctor.training.students import before_folding
 from gapdoctor.training.teacher import TeacherOutputs
 from gapdoctor.training.views import Views
 
@@ -103,13 +105,15 @@ class Comparison:
 
 
 def continued_recipe(recipe: Recipe) -> Recipe:
-    """Return a recipe for going on: its learning rate at once, then linearly down to 0."""
-    return completed(
-        Recipe(
-            **recipe.known()
-            | {"schedule": Schedule.CONSTANT, "epochs": TENTHS, "warmup_epochs": RISING}
-        )
-    ).recipe
+    """Return a recipe for going on: its learning rate at once, then linearly down to 0.
+
+    Labels and logits are what it learns from; of the teacher's features it has learned already.
+    """
+    going_on = {
+        "schedule": Schedule.CONSTANT, "epochs": TENTHS, "warmup_epochs": RISING,
+        "feature_loss": None,
+    }  # fmt: skip
+    return completed(Recipe(**recipe.known() | going_on)).recipe
 
 
 def short_rows(seen: Observations) -> Short:
@@ -142,20 +146,25 @@ def run_arms(
     rows : Short
         Where they are scored.
     """
-    train = rows_of_case(seen.data)
+    by_assistant = seen.case.recipe_record.recipe.taught_by == TaughtBy.ASSISTANT
+    train = rows_of_case(seen.data, with_teacher=not by_assistant)
     device = seen.scorer.device(Model.STUDENT)
-    teacher = TeacherOutputs(teacher_of(seen.case), train, device)
+    theirs = assistant_of(seen.case) if by_assistant else teacher_of(seen.case)
+    teacher = TeacherOutputs(theirs, train, device)
+    start, divisor = before_folding(
+        seen.case.student, seen.scorer.head(Model.STUDENT), seen.case.folded_temperature
+    )
     found: dict[str, Losses | None] = {}
     for arm in arms:
         trained = fit(
-            seen.case.student, teacher, train, arm.recipe, Length(steps=steps),
+            start, teacher, train, arm.recipe, Length(steps=steps),
             seed=seen.settings.seed, device=device, views=arm.views, anneal=True,
         )  # fmt: skip
         seen.scorer.spend(trained.samples)
         seen.offer(VARIANT, module=trained.student)
         found[arm.name] = None
         if not trained.diverged:
-            losses = [_loss(seen, split, at) for split, at in rows.positions.items()]
+            losses = [_loss(seen, split, at, divisor) for split, at in rows.positions.items()]
             found[arm.name] = Losses(*losses)
     return found
 
@@ -167,8 +176,29 @@ def teacher_of(case: Case) -> torch.nn.Module | torch.Tensor:
     return case.teacher
 
 
-def _loss(seen: Observations, split: Split, positions: NDArray[np.int64]) -> Floats:
-    """The loss (n,) of the trained student, through what its rows are read through by now."""
+def assistant_of(case: Case) -> torch.nn.Module:
+    """Return the assistant of a case.
+
+    Raises
+    ------
+    GapDoctorError
+        When there is none, or it is no model.
+    """
+    if not isinstance(case.assistant, torch.nn.Module):
+        raise GapDoctorError(
+            "recipe.taught_by: there is no assistant to learn from"
+            if case.assistant is None
+            else f"assistant: {type(case.assistant).__name__} is not an nn.Module",
+            'give [assistant] model and checkpoint, or [recipe] taught_by = "teacher"',
+        )
+    return case.assistant
+
+
+def _loss(seen: Observations, split: Split, positions: NDArray[np.int64], divisor: float) -> Floats:
+    """The loss (n,) of the trained student, through what its rows are read through by now.
+
+    Its logits are divided as those of the student given are, which `divisor` is folded into.
+    """
     own = seen.data.same[own_pipeline(Model.STUDENT, split)]
     view = seen.stack.view(Model.STUDENT, split, own, seen.data.same["train"])
     labels = seen.rows(split).labels[positions]
@@ -181,6 +211,7 @@ def _loss(seen: Observations, split: Split, positions: NDArray[np.int64]) -> Flo
     changed = seen.stack.apply(batches(), view)
     outputs = seen.score(Model.STUDENT, changed, labels, variant=VARIANT)
     order = seen.stack.class_order(Model.STUDENT, split)
-    if order is None:
+    if order is None and divisor == 1.0:
         return outputs.loss
-    return Outputs.of(reorder(outputs.logits, order).astype(np.float32), labels).loss
+    logits = outputs.logits if order is None else reorder(outputs.logits, order)
+    return Outputs.of((logits / divisor).astype(np.float32), labels).loss

@@ -27,6 +27,8 @@ class Running(Protocol):
     student: nn.Module
     step: int
     """Steps taken."""
+    stopped: Stopped
+    """Why it ends here; empty: it does not, or all its steps are taken."""
 
     def stop(self, reason: Stopped) -> None:
         """End the training after this step or epoch."""
@@ -99,15 +101,19 @@ class EarlyStopping(Callback):
     ----------
     patience : int
         Epochs without a new minimum that are waited for (Prechelt 1998, the criterion UP).
+    after : int
+        First epochs that do not count: in a stage of hints the head learns nothing.
     """
 
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
+    def __init__(self, patience: int, after: int = 0) -> None:
+        self._patience, self._after = patience, after
         self._best, self._waited = math.inf, 0
         self._weights: dict[str, torch.Tensor] | None = None
 
     def epoch_ended(self, run: Running, row: EpochRow) -> EpochRow:
         """Compare the held-out loss with the best so far."""
+        if row.epoch <= self._after:
+            return row
         loss = math.inf if row.heldout_loss is None else row.heldout_loss
         if loss < self._best:
             self._best, self._waited = loss, 0
@@ -139,4 +145,5 @@ def watching(
     """Return what watches half A while a recipe runs: its loss, and its early stopping."""
     if not recipe.early_stopping:
         return (HeldoutLoss(read),)
-    return (HeldoutLoss(read), EarlyStopping(recipe.early_stopping))
+    hints = (recipe.hint_epochs or 0) if recipe.feature_loss is not None else 0
+    return (HeldoutLoss(read), EarlyStopping(recipe.early_stopping, hints))

@@ -45,6 +45,11 @@ class TrialFolder:
         """What it says of held-out rows (`gapdoctor.training.heldout.read_outputs`)."""
         return self.path / "outputs.npz"
 
+    @property
+    def fold(self) -> Path:
+        """What it says of the train rows that it left out (`gapdoctor.training.folds`)."""
+        return self.path / "fold.npz"
+
     def record(self) -> TrialRecord | None:
         """Return how the trial ended, perhaps to be tried again; None where nothing is told."""
         return self.done() or _record(self.path / "failed.json")
@@ -144,9 +149,7 @@ class TrialFolder:
 
 def spec_to_json(spec: TrialSpec) -> str:
     """Return a spec as text, every number in full: it determines the result."""
-    values = dataclasses.asdict(dataclasses.replace(spec, pieces={}))
-    values["pieces"] = {name: dict(arguments) for name, arguments in spec.pieces.items()}
-    return json.dumps(values, indent=2) + "\n"
+    return json.dumps(dataclasses.asdict(spec), indent=2) + "\n"
 
 
 def spec_from_json(text: str, where: str = "spec") -> TrialSpec:

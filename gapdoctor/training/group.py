@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gapdoctor.domain.trials import TrialRecord, TrialSpec, TrialStatus
@@ -14,7 +14,7 @@ from gapdoctor.observe.progress import Progress
 from gapdoctor.training.callbacks import Callback
 from gapdoctor.training.folder import TrialFolder
 from gapdoctor.training.materials import Materials
-from gapdoctor.training.trial import SAVE_EVERY, Conditions, PieceOf
+from gapdoctor.training.trial import SAVE_EVERY, Conditions
 
 
 def run_group(
@@ -25,7 +25,6 @@ def run_group(
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
     progress: Progress | None = None,
-    pieces: Mapping[str, PieceOf] | None = None,
     watching: Sequence[Callback] = (),
     save_every: float = SAVE_EVERY,
 ) -> list[TrialRecord]:
@@ -39,7 +38,7 @@ def run_group(
         As `run_trial` takes it.
     folder : Path
         Each trial has a folder in it, by its name.
-    settings, should_stop, progress, pieces, watching, save_every
+    settings, should_stop, progress, watching, save_every
         As `run_trial` takes them.
 
     Returns
@@ -56,7 +55,7 @@ def run_group(
     """
     conditions = Conditions(
         case if isinstance(case, Materials) else Materials(case, settings),
-        should_stop or (lambda: False), progress or Progress(), pieces or {}, watching, save_every,
+        should_stop or (lambda: False), progress or Progress(), watching, save_every,
     )  # fmt: skip
     try:
         return [_run(spec, folder / spec.name, conditions) for spec in specs]
@@ -80,4 +79,4 @@ def _run(spec: TrialSpec, folder: Path, conditions: Conditions) -> TrialRecord:
 
 
 def _ended(spec: TrialSpec, status: TrialStatus, note: str) -> TrialRecord:
-    return TrialRecord(spec.fix, spec.seed, status, start=spec.start, note=note)
+    return spec.record(status, note=note)

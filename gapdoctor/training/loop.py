@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from gapdoctor.domain.recipe import Recipe
+from gapdoctor.errors import GapDoctorError
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.device import model_device
 from gapdoctor.observe.progress import Progress
 from gapdoctor.training.batches import batch_count
 from gapdoctor.training.callbacks import Callback
 from gapdoctor.training.defaults import completed
+from gapdoctor.training.features.extra import Features, features_of
 from gapdoctor.training.placement import Placement, trainable
 from gapdoctor.training.records import TrainingResult
 from gapdoctor.training.rows import TrainingRows
@@ -120,7 +122,10 @@ def fit(
             lent.enter_context(outputs.lent())
         lent.enter_context(torch.enable_grad())  # what is lent is lent without gradients
         whole = min(plan.recipe.batch_size or 1, rows.count)
-        gradients = Gradients(twin, outputs, plan.recipe, views or Views(), place, whole)
+        features = features_of(twin, outputs, rows, plan.recipe, place.device)
+        taught = None if plan.recipe.task_weight == 1 else outputs
+        _check_hints(features, plan.recipe, -(-steps // batch_count(rows.count, whole)))
+        gradients = Gradients(twin, taught, plan.recipe, views or Views(), place, whole, features)
         run = Run(
             gradients, rows, rate, steps, seed, callbacks,
             progress or Progress(), should_stop or (lambda: False),
@@ -162,13 +167,22 @@ def _scheduled(
     return epochs * an_epoch, LearningRate(recipe, planned * an_epoch, planned)
 
 
+def _check_hints(features: Features | None, recipe: Recipe, epochs: int) -> None:
+    if features is not None and features.stage(epochs - 1) == "alone":
+        raise GapDoctorError(
+            f"recipe.hint_epochs: {recipe.hint_epochs} of {epochs} epochs are hints, and the "
+            "student would never learn a class",
+            "give fewer, or 0: then the feature loss is a part of the loss throughout",
+        )
+
+
 def _outputs(
     teacher: nn.Module | torch.Tensor | TeacherOutputs | None,
     rows: TrainingRows,
     place: Placement,
     recipe: Recipe,
 ) -> TeacherOutputs | None:
-    if teacher is None or recipe.task_weight == 1:
+    if teacher is None or (recipe.task_weight == 1 and recipe.feature_loss is None):
         return None
     if isinstance(teacher, TeacherOutputs):
         return teacher

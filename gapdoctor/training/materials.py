@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -9,11 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from gapdoctor.corrections._apply import with_corrections
+from gapdoctor.domain.recipe import Recipe, TaughtBy
+from gapdoctor.domain.trials import TrialSpec
+from gapdoctor.loading.splits import GroupIds
 from gapdoctor.observe.case import Case
 from gapdoctor.observe.device import choose_device
 from gapdoctor.observe.observations import Settings
 from gapdoctor.observe.pipelines import Prepared, prepare_case, through_train
-from gapdoctor.training.arms import teacher_of
+from gapdoctor.training.arms import assistant_of, teacher_of
+from gapdoctor.training.folds import Fold, fold_numbers
 from gapdoctor.training.heldout import Heldout
 from gapdoctor.training.rows import TrainingRows, rows_of_case
 from gapdoctor.training.teacher import TeacherOutputs
@@ -48,6 +53,8 @@ class Materials:
         self.device = choose_device(self.settings.device, case.student)
         self._class_order = class_order
         self._train_pipeline = train_pipeline
+        self._folds: dict[tuple[int, int], NDArray[np.int64]] = {}
+        """The number of each train row's fold, by how many there are and the seed."""
 
     @cached_property
     def _data(self) -> Prepared:
@@ -66,6 +73,66 @@ class Materials:
         return TeacherOutputs(teacher_of(self.case), self.rows, self.device)
 
     @cached_property
+    def assistant(self) -> TeacherOutputs:
+        """What the assistant says of train rows; it eats what the student eats."""
+        rows = self.rows
+        if self._data.same["teacher"] != self._data.same["train"]:
+            rows = rows_of_case(self._data, device=self.device, with_teacher=False)
+        return TeacherOutputs(assistant_of(self.case), rows, self.device)
+
+    def outputs_for(self, recipe: Recipe) -> TeacherOutputs | None:
+        """Return what a recipe learns from beside the labels: teacher, assistant, or nothing.
+
+        Raises
+        ------
+        GapDoctorError
+            When it is an assistant, and the case holds none.
+        """
+        if recipe.task_weight == 1 and recipe.feature_loss is None:
+            return None
+        return self.assistant if _by_assistant(recipe) else self.teacher
+
+    def case_for(self, recipe: Recipe) -> Case:
+        """Return the case with whom a recipe learns from in the teacher's place.
+
+        Raises
+        ------
+        GapDoctorError
+            As `outputs_for`.
+        """
+        if not _by_assistant(recipe):
+            return self.case
+        return replace(self.case, teacher=assistant_of(self.case))
+
+    def fold_of(self, spec: TrialSpec) -> Fold | None:
+        """Return the train rows that a trial leaves out; None for one that leaves out none.
+
+        Raises
+        ------
+        DataError
+            When rows or groups are too few, or there is not one group id a train row.
+        """
+        if spec.fold is None:
+            return None
+        number, count = spec.fold
+        if (count, spec.seed) not in self._folds:
+            groups = self.case.groups
+            self._folds[count, spec.seed] = fold_numbers(
+                self._data.train.count, count, spec.seed, self._data.train.labels,
+                groups.train if isinstance(groups, GroupIds) else None,
+            )  # fmt: skip
+        return Fold(self.rows, np.flatnonzero(self._folds[count, spec.seed] == number))
+
+    def count_of(self, spec: TrialSpec) -> int:
+        """Return how many train rows a trial is trained on; about, where it leaves out a fold."""
+        count = self.rows.count
+        return count if spec.fold is None else count - count // spec.fold[1]
+
+    @cached_property
     def heldout(self) -> Heldout:
         """All held-out rows."""
         return Heldout(self._data, self.case.groups, self.settings.batch_size, self._class_order)
+
+
+def _by_assistant(recipe: Recipe) -> bool:
+    return recipe.taught_by == TaughtBy.ASSISTANT

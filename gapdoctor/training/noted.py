@@ -50,14 +50,15 @@ def fields_read(recipe: NotedRecipe) -> tuple[str, ...]:
 
 def trained_recipe(spec: TrialSpec) -> Recipe:
     """Return the recipe that a trial trains with, seen by itself: its own epochs, no teacher."""
-    alone = {"task_weight": 1.0} if spec.fix == WITHOUT_TEACHER else {}
+    alone = {"task_weight": 1.0, "feature_loss": None} if spec.fix == WITHOUT_TEACHER else {}
     return replace(spec.recipe, epochs=spec.epochs, **alone)  # type: ignore[arg-type]
 
 
 def has_effect(variant: TrialSpec, control: TrialSpec, read: tuple[str, ...] | None) -> bool:
     """Tell whether a variant can differ from its control.
 
-    It cannot where all that it changes are fields that the user's trainer never looks at.
+    It cannot where all that it changes are fields that the user's trainer never looks at; by whom
+    the student is taught it is handed.
 
     Parameters
     ----------
@@ -69,4 +70,6 @@ def has_effect(variant: TrialSpec, control: TrialSpec, read: tuple[str, ...] | N
     if read is None or variant.larger != control.larger:
         return True
     one, other = trained_recipe(variant), trained_recipe(control)
+    if one.taught_by != other.taught_by:
+        return True
     return any(getattr(one, name) != getattr(other, name) for name in read)

@@ -129,13 +129,18 @@ def rows_of_tensors(
     return TrainingRows(len(labels), read)
 
 
-def rows_of_case(data: Prepared, *, device: torch.device | None = None) -> TrainingRows:
+def rows_of_case(
+    data: Prepared, *, device: torch.device | None = None, with_teacher: bool = True
+) -> TrainingRows:
     """Return all train rows of prepared data, each through the train pipeline.
+
+    `with_teacher`: through the teacher's too, where it has one of its own.
 
     Reading raises what the data set and the pipelines raise, as one line (`UserCodeError`,
     `DataError`).
     """
-    train, shared = data.train, data.same["teacher"] == data.same["train"]
+    train = data.train
+    shared = not with_teacher or data.same["teacher"] == data.same["train"]
 
     def read(index: Indices) -> Batch:
         raw = train.read(index)

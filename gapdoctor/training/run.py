@@ -56,6 +56,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.student = self.gradients.student
+        self.features = self.gradients.features
         self.optimizer = make_optimizer(self.student.parameters(), self.gradients.recipe)
         self.batch_size = self.gradients.recipe.batch_size or 1
 
@@ -90,6 +91,7 @@ class Run:
             "epoch": self.epoch,
             "stopped": self.stopped,
             "part_rows": self.gradients.part_rows,
+            "features": None if self.features is None else self.features.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -103,11 +105,14 @@ class Run:
         self.history = list(state["history"])
         self.step, self.epoch, self.stopped = state["step"], state["epoch"], state["stopped"]
         self.gradients.part_rows = state["part_rows"]
+        if self.features is not None:
+            self.features.restore(state["features"])
 
     # -- an epoch, a batch, a step -----------------------------------------------------------
 
     def _epoch(self) -> None:
         sums = Sums()
+        self.gradients.epoch = self.epoch
         order = order_of(self.seed, self.epoch, self.rows.count)
         for place, index in enumerate(batches_of(order, self.batch_size)):
             if self.step < self.steps and not self.stopped:
@@ -131,7 +136,8 @@ class Run:
         row = self.history[-1]
         for callback in self.callbacks:
             self.history[-1] = row = callback.epoch_ended(self, row)
-        self.rate.epoch_ended(row.train_loss if row.heldout_loss is None else row.heldout_loss)
+        if not self.gradients.hints:  # its head has learned nothing yet
+            self.rate.epoch_ended(row.train_loss if row.heldout_loss is None else row.heldout_loss)
         for callback in self.callbacks:
             callback.epoch_closed(self)
 
@@ -146,6 +152,8 @@ class Run:
             return
         set_lr(self.optimizer, self.rate.at(self.step))
         self.optimizer.step()
+        if self.features is not None:
+            self.features.step(self.rate.at(self.step))
         self.step += 1
         sums.add(len(index), values)
         self.progress.advance()

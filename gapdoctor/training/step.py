@@ -20,7 +20,8 @@ from gapdoctor.observe.device import is_out_of_memory
 from gapdoctor.observe.forward import naming_failures
 from gapdoctor.observe.head import logits_in
 from gapdoctor.training.batches import parts_of
-from gapdoctor.training.losses import Terms, composite_loss
+from gapdoctor.training.features.extra import Features
+from gapdoctor.training.losses import Terms, composite_loss, with_features
 from gapdoctor.training.placement import Placement, fed
 from gapdoctor.training.rows import BLOCK, Batch
 from gapdoctor.training.teacher import TeacherOutputs
@@ -40,8 +41,11 @@ class Gradients:
     place: Placement
     part_rows: int
     """Rows that go through the student at once."""
+    features: Features | None = None
     samples: int = 0
     """Rows that went through it, all together."""
+    epoch: int = 0
+    """The one under way, from 0: it decides the stage of the features."""
 
     def of(self, batch: Batch, stream: int) -> list[float]:
         """Put a batch's gradients into the student; return its mean losses.
@@ -61,7 +65,8 @@ class Gradients:
         """
         view = self._view(batch, stream)
         taught = self._within_memory(lambda: self._taught(batch, view))
-        return self._within_memory(lambda: self._summed(view, taught))
+        theirs = view.inputs if batch.teacher_inputs is None else batch.teacher_inputs
+        return self._within_memory(lambda: self._summed(view, taught, theirs))
 
     def ask_teacher(self) -> None:
         """Let the teacher say what it says of all rows, in one pass."""
@@ -73,10 +78,16 @@ class Gradients:
         self._within_memory(lambda: teacher.ask_all(self.part_rows))
         self.part_rows = own
 
+    @property
+    def hints(self) -> bool:
+        """Whether the features are the whole loss in this epoch."""
+        return self.features is not None and self.features.stage(self.epoch) == "alone"
+
     def _view(self, batch: Batch, stream: int) -> View:
         if not self.views.change:
             return View(batch.index, self.place.laid_out(batch.inputs), batch.labels)
-        if batch.teacher_inputs is not None and self.teacher is not None:
+        asked = self.teacher is not None or self._imitated() is not None
+        if batch.teacher_inputs is not None and asked:
             raise GapDoctorError(
                 "preprocess.teacher: with a pipeline of its own the teacher cannot share an "
                 "augmented view with the student",
@@ -90,18 +101,28 @@ class Gradients:
         return view
 
     def _taught(self, batch: Batch, view: View) -> torch.Tensor | None:
+        """The teacher's logits; None without one, and where they come with its features."""
         if self.teacher is None:
             return None
-        if self.views.change:
-            return self.teacher.of_view(view.inputs, self.part_rows)
-        return self.teacher.of_rows(batch, self.part_rows)
+        if not self.views.change:
+            return self.teacher.of_rows(batch, self.part_rows)
+        return None if self._imitated() else self.teacher.of_view(view.inputs, self.part_rows)
 
-    def _summed(self, view: View, taught: torch.Tensor | None) -> list[float]:
+    def _imitated(self) -> Features | None:
+        """The features, where they take part in this epoch."""
+        features = self.features
+        over = features is None or features.stage(self.epoch) == "over"
+        return None if over else features
+
+    def _summed(self, view: View, taught: torch.Tensor | None, theirs: torch.Tensor) -> list[float]:
         self.student.train()
         self.student.zero_grad(set_to_none=True)
+        if self.features is not None:
+            self.features.zero_grad()
         values: list[float] = []
         for part in parts_of(len(view.index), self.part_rows):
-            terms = self._terms(view.part(part), None if taught is None else taught[part])
+            known = None if taught is None else taught[part]
+            terms = self._with_features(view.part(part), known, theirs[part])
             share = (part.stop - part.start) / len(view.index)
             with naming_failures("student", view.inputs[part], "backward pass"):
                 torch.autograd.backward(share * terms.total)
@@ -109,6 +130,24 @@ class Gradients:
             found = [share * value for value in told.tolist()]  # a device is waited for once
             values = [a + b for a, b in zip(values or [0.0] * len(found), found, strict=True)]
         return values
+
+    def _with_features(
+        self, view: View, taught: torch.Tensor | None, theirs: torch.Tensor
+    ) -> Terms:
+        """The terms of a part, the teacher's features asked for where they take part."""
+        features = self._imitated()
+        if features is None:
+            return self._terms(view, taught)
+        logits, wanted = features.ask(theirs)
+        if taught is None and self.teacher is not None:
+            taught = logits
+        with features.listening(self.student) as heard:
+            terms = self._terms(view, taught)
+        assert self.recipe.feature_weight is not None
+        return with_features(
+            terms, features.distance(heard, wanted), self.recipe.feature_weight,
+            alone=self.hints,
+        )  # fmt: skip
 
     def _terms(self, view: View, taught: torch.Tensor | None) -> Terms:
         inputs = fed(view.inputs, self.student, self.place.device)

@@ -12,6 +12,7 @@ from gapdoctor.domain.trials import TrialSpec
 from gapdoctor.errors import GapDoctorError, IncompleteRun, UserCodeError
 from gapdoctor.files import write_bytes
 from gapdoctor.loading.user_code import user_errors
+from gapdoctor.loading.writing import fold
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.case import Case
 from gapdoctor.training.placement import copied
@@ -50,6 +51,37 @@ def initial_student(spec: TrialSpec, case: Case) -> nn.Module:
             "give a class or a function that builds the student",
         )
     return copied(built)  # a factory may hand out the same one twice
+
+
+def before_folding(
+    student: nn.Module, head: nn.Linear | None, temperature: float | None
+) -> tuple[nn.Module, float]:
+    """Return the student as its training left it, and what its logits were divided by since.
+
+    A training that went on from divided logits would begin with another loss than it ended with.
+
+    Parameters
+    ----------
+    student : nn.Module
+        Left as it is.
+    head : nn.Linear or None
+        Its layer whose output is the logits.
+    temperature : float or None
+        `[student] folded_temperature`.
+
+    Returns
+    -------
+    (nn.Module, float)
+        The student itself and 1 where nothing was folded, or its head cannot be told.
+    """
+    if temperature is None:
+        return student, 1.0
+    found = fold(student, head, temperature=1.0 / temperature)
+    if found.reason:
+        return student, 1.0
+    twin = copied(student)
+    twin.load_state_dict(found.weights)
+    return twin, temperature
 
 
 def write_weights(student: nn.Module, path: Path) -> None:

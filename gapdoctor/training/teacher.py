@@ -59,6 +59,11 @@ class TeacherOutputs:
         """Whether it can be asked about new views; stored logits cannot."""
         return self._module is not None
 
+    @property
+    def module(self) -> nn.Module | None:
+        """The model; None where its logits were stored."""
+        return self._module
+
     @contextmanager
     def lent(self) -> Iterator[None]:
         """Have the teacher at hand, frozen and in eval mode; afterwards it is as it was."""

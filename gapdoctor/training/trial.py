@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,20 @@ from gapdoctor.errors import GapDoctorError, IncompleteRun, OutputError
 from gapdoctor.observe.case import Case
 from gapdoctor.observe.observations import Settings
 from gapdoctor.observe.progress import Progress
+from gapdoctor.training.averaging import averaging_of
 from gapdoctor.training.callbacks import Callback, Running, watching
 from gapdoctor.training.dropout import with_dropout
 from gapdoctor.training.folder import TrialFolder
+from gapdoctor.training.folds import FoldLoss
 from gapdoctor.training.loop import Length, fit, step_count
 from gapdoctor.training.materials import Materials
 from gapdoctor.training.noted import trained_recipe
 from gapdoctor.training.records import TrainingResult
+from gapdoctor.training.rows import TrainingRows
 from gapdoctor.training.students import initial_student, write_weights
 from gapdoctor.training.trainer import train_by_user
 from gapdoctor.training.views import Views, views_of
 
-PieceOf = Callable[[Mapping[str, Any], Materials], Sequence[Callback]]
-"""Builds the callbacks of a replaced piece of training from its plain arguments."""
 SAVE_EVERY = 1.0
 """Seconds between two savings of the state, at least: so much work is lost at most, beside the
 epoch under way. Writing to disk costs more than a short epoch."""
@@ -44,7 +46,6 @@ def run_trial(
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
     progress: Progress | None = None,
-    pieces: Mapping[str, PieceOf] | None = None,
     watching: Sequence[Callback] = (),
     save_every: float = SAVE_EVERY,
 ) -> TrialRecord:
@@ -52,7 +53,8 @@ def run_trial(
 
     Written into the folder: `spec.json`; `state.pt` after epochs, until it is done; at its end
     `history.csv`, `student.pt`, `outputs.npz` and last `done.json`. A folder with `done.json` is
-    never trained again. Only half A is watched; early stopping and `plateau` go by it.
+    never trained again. Only half A is watched; early stopping and `plateau` go by it. A trial that
+    leaves a fold of the train rows out watches these rows instead, and leaves `fold.npz` too.
 
     Parameters
     ----------
@@ -68,8 +70,6 @@ def run_trial(
         Asked before each step; a trainer of the user's own is not interrupted.
     progress : Progress, optional
         Advanced by one a step, by those taken before an interruption at once.
-    pieces : mapping, optional
-        What builds the pieces that the spec names.
     watching : sequence of Callback
         Look on as well, behind all else; they change nothing.
     save_every : float
@@ -90,7 +90,7 @@ def run_trial(
     """
     conditions = Conditions(
         case if isinstance(case, Materials) else Materials(case, settings),
-        should_stop or (lambda: False), progress or Progress(), pieces or {}, watching, save_every,
+        should_stop or (lambda: False), progress or Progress(), watching, save_every,
     )  # fmt: skip
     try:
         return conditions.trial(spec, folder)
@@ -105,7 +105,6 @@ class Conditions:
     materials: Materials
     should_stop: Callable[[], bool]
     progress: Progress
-    pieces: Mapping[str, PieceOf]
     watching: Sequence[Callback]
     save_every: float
 
@@ -141,6 +140,12 @@ class _Trial:
         self.materials = self.conditions.materials
         self.started = time.perf_counter()
 
+    @cached_property
+    def fold(self) -> FoldLoss | None:
+        """What watches the train rows that are left out; None where none are."""
+        fold = self.materials.fold_of(self.spec)
+        return None if fold is None else FoldLoss(fold)
+
     def run(self) -> TrialRecord:
         """Train, score, write down."""
         by_user = self.materials.case.trainer is not None
@@ -155,7 +160,16 @@ class _Trial:
         outputs = self.materials.heldout.outputs(trained.student, self.materials.device)
         write_weights(trained.student, self.place.weights)
         outputs.write(self.place.outputs)
-        return self.place.finish(self._record(trained, "done", loss=outputs.choosing_loss()))
+        loss = outputs.choosing_loss() if self.fold is None else self._of_fold(trained.student)
+        return self.place.finish(self._record(trained, "done", loss=loss))
+
+    def _of_fold(self, student: nn.Module) -> float:
+        """Write down what the student says of the rows that it lacked; return its loss there."""
+        assert self.fold is not None
+        size = self.materials.settings.batch_size
+        found = self.fold.outputs(student, self.materials.device, size)
+        found.write(self.place.fold)
+        return found.loss()
 
     # -- training ----------------------------------------------------------------------------
 
@@ -168,26 +182,32 @@ class _Trial:
         if state is not None:
             self.before = state["seconds"]
             progress.advance(state["step"])
-        teacher = None if recipe.task_weight == 1 else materials.teacher
+        teacher = materials.outputs_for(recipe)
+        rows = self._left(materials.rows if teacher is None else teacher.rows)
         with with_dropout(student, recipe.dropout, self._sample()):
             result = fit(
-                student, teacher, materials.rows, recipe, Length(epochs=spec.epochs),
+                student, teacher, rows, recipe, Length(epochs=spec.epochs),
                 seed=spec.seed, device=materials.device, views=self._views(recipe),
                 anneal=spec.anneal, callbacks=self._callbacks(recipe), progress=progress,
                 should_stop=self.conditions.should_stop, in_place=True, state=state,
             )  # fmt: skip
-        share = result.steps / step_count(recipe, materials.rows.count, 1)
-        return _Trained(result.student, round(share * materials.rows.count), result)
+        share = result.steps / step_count(recipe, rows.count, 1)
+        return _Trained(result.student, round(share * rows.count), result)
+
+    def _left(self, rows: TrainingRows) -> TrainingRows:
+        """All train rows but those of the fold."""
+        return rows if self.fold is None else self.fold.fold.without(rows)
 
     def _by_user(self) -> _Trained:
         spec, materials = self.spec, self.materials
-        if spec.pieces:
+        if spec.fold is not None:
             raise GapDoctorError(
-                f"{spec.fix}: changes the training loop, but recipe.trainer replaces it",
+                f"{spec.fix}: recipe.trainer tells no loss of the rows left out after each epoch",
                 "leave recipe.trainer out to try this fix",
             )
         student, recipe = initial_student(spec, materials.case), trained_recipe(spec)
-        found = train_by_user(materials.case, student, materials.rows, recipe, spec.seed)
+        case = materials.case_for(recipe)
+        found = train_by_user(case, student, materials.rows, recipe, spec.seed)
         count = materials.rows.count
         self.conditions.progress.advance(step_count(recipe, count))
         return _Trained(found.student, spec.epochs * count, fields_read=found.fields_read)
@@ -203,15 +223,14 @@ class _Trial:
         return views
 
     def _callbacks(self, recipe: Recipe) -> list[Callback]:
-        """Pieces first: what is watched is the student as they leave it."""
-        built: list[Callback] = []
-        for name, arguments in self.spec.pieces.items():
-            if name not in self.conditions.pieces:
-                raise GapDoctorError(f"{self.spec.fix}: no piece of training is called {name}")
-            built += self.conditions.pieces[name](arguments, self.materials)
+        """The average first: what is watched is the student as it would be written."""
         saver = _Saver(self.place, self._seconds, self.conditions.save_every)
-        on_half_a = watching(recipe, self.materials.heldout.watched)
-        return [*built, *on_half_a, saver, *self.conditions.watching]
+        watched = watching(recipe, self.materials.heldout.watched)
+        if self.fold is not None:
+            watched = (self.fold, *watched[1:])
+        rows = self._left(self.materials.rows)
+        averaging = averaging_of(recipe, step_count(recipe, rows.count, self.spec.epochs), rows)
+        return [*averaging, *watched, saver, *self.conditions.watching]
 
     def _sample(self) -> torch.Tensor:
         return self.materials.rows.batch(np.arange(min(2, self.materials.rows.count))).inputs
@@ -224,10 +243,9 @@ class _Trial:
     def _record(
         self, trained: _Trained, status: Any, *, loss: float | None = None, note: str = ""
     ) -> TrialRecord:
-        spec = self.spec
-        return TrialRecord(
-            spec.fix, spec.seed, status, loss, self._seconds(), spec.start, note,
-            trained.samples, trained.fields_read,
+        return self.spec.record(
+            status, heldout_loss=loss, seconds=self._seconds(), note=note,
+            trained_samples=trained.samples, fields_read=trained.fields_read,
         )  # fmt: skip
 
     def _how_far(self, result: TrainingResult) -> str:

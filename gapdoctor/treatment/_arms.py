@@ -33,7 +33,8 @@ class Trained:
 
     def find(self, fix: str, start: Start, seed: int) -> TrialSpec:
         """Return one of them."""
-        return next(s for s in self.specs if (s.fix, s.start, s.seed) == (fix, start, seed))
+        whole = (s for s in self.specs if s.fold is None)
+        return next(s for s in whole if (s.fix, s.start, s.seed) == (fix, start, seed))
 
 
 def comparisons_of(

@@ -12,7 +12,7 @@ from gapdoctor.loading.writing import fold
 from gapdoctor.observe.case import Case
 from gapdoctor.training.materials import Materials
 from gapdoctor.training.placement import copied
-from gapdoctor.training.students import write_weights
+from gapdoctor.training.students import before_folding, write_weights
 from gapdoctor.treatment._free import Patched
 from gapdoctor.treatment._head import head_of
 
@@ -22,13 +22,18 @@ FILE = "given.pt"
 def start_from(patched: Patched, case: Case, folder: Path) -> Applied:
     """Return the corrections that every trial stands on.
 
-    Where statistics or head of the student itself were mended, its weights are written, and
-    trials from the checkpoint start from those.
+    Where statistics or head of the student itself were mended, or a temperature was folded into its
+    head after training, its weights are written as training left them, and trials from the
+    checkpoint start from those.
     """
-    if patched.student is case.student and patched.head_order is None:
+    student = mended(patched, case)
+    if case.folded_temperature is not None:
+        head = head_of(student, Materials(case))
+        student, _ = before_folding(student, head, case.folded_temperature)
+    if student is case.student:
         return patched.applied
     path = folder / FILE
-    write_weights(mended(patched, case), path)
+    write_weights(student, path)
     return replace(patched.applied, weights=str(path.absolute()))
 
 

@@ -22,6 +22,8 @@ class Fixed(Outcome):
 
     student: nn.Module | None = field(default=None, compare=False, repr=False)
     """In eval mode, on the CPU, as its file holds it; None where no fix was chosen."""
+    folded_temperature: float | None = field(default=None, compare=False, repr=False)
+    """What its head was divided by since its training (`Case.folded_temperature`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,9 @@ class Trials:
             self.trained = self.trained.and_(specs, records)
 
     def arms(self) -> dict[tuple[str, Start], Arm]:
-        """Return the arm of each fix and start, with the seeds that ended well."""
+        """Return the arm of each fix and start, with the seeds that ended well; no folds."""
         seeds: dict[tuple[str, Start], list[TrialSpec]] = {}
-        for spec in self.trained.done():
+        for spec in (spec for spec in self.trained.done() if spec.fold is None):
             seeds.setdefault((spec.fix, spec.start), []).append(spec)
         return {key: self._arm(*key, specs) for key, specs in seeds.items()}
 

@@ -15,6 +15,7 @@ from gapdoctor.fixes._base import Patient, plain
 from gapdoctor.loading.config import Config
 from gapdoctor.loading.larger import larger_args
 from gapdoctor.loading.sections import StudentSection
+from gapdoctor.loading.where import TRAIN_PIPELINE
 from gapdoctor.loading.writing import Folded, fold, write_checkpoint, write_config
 from gapdoctor.observe.case import Case
 from gapdoctor.storage.fix_folder import CHANGES, FIXED_CONFIG, FIXED_STUDENT
@@ -37,6 +38,8 @@ class Result:
     written: Written = field(default_factory=Written)
     student: nn.Module | None = None
     notes: tuple[str, ...] = ()
+    folded_temperature: float | None = None
+    """What the student's head was divided by since its training; None: by nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,17 @@ class Writer:
         if treated.spec is None:  # its logits were divided already by what the config says
             scale *= self.case.output_temperature
         folded = self._folded(treated, scale)
+        in_head = self._in_head(treated, scale / folded.output_temperature)
         student = copied(treated.student)
         student.load_state_dict(folded.weights)
         notes = (*self._left(folded), *self._of_order(treated))
         if self.folder is None:
-            return Result(Written(), student.eval(), notes)
+            return Result(Written(), student.eval(), notes, in_head)
         if self.config is None:
-            name = f"{FIXED_STUDENT}.pth"
-            write_weights(student, self.folder / name)
-            return Result(Written(checkpoint=name), student.eval(), notes)
-        written, more = self._files(treated, folded, self.folder, self.config)
-        return Result(written, student.eval(), (*notes, *more))
+            write_weights(student, self.folder / FIXED_STUDENT)
+            return Result(Written(checkpoint=FIXED_STUDENT), student.eval(), notes, in_head)
+        written, more = self._files(treated, folded, in_head, self.folder, self.config)
+        return Result(written, student.eval(), (*notes, *more), in_head)
 
     def _folded(self, treated: Treated, scale: float) -> Folded:
         assert treated.student is not None
@@ -83,13 +86,29 @@ class Writer:
         head = head_of(treated.student, Materials(self.case))
         return fold(treated.student, head, temperature=scale, order=treated.class_order)
 
+    def _in_head(self, treated: Treated, now: float) -> float | None:
+        """What the head was divided by since its training, all in all.
+
+        Trainings begin from weights that nothing is folded into (`start_from`).
+        """
+        before = self.case.folded_temperature if treated.spec is None else None
+        if now == 1.0:
+            return before
+        product = now * (before or 1.0)
+        return None if product == 1.0 else product
+
     # -- files -------------------------------------------------------------------------------
 
     def _files(
-        self, treated: Treated, folded: Folded, folder: Path, config: Config
+        self,
+        treated: Treated,
+        folded: Folded,
+        in_head: float | None,
+        folder: Path,
+        config: Config,
     ) -> tuple[Written, tuple[str, ...]]:
         original, spec = config.student.checkpoint.path, treated.spec
-        out = folder / f"{FIXED_STUDENT}{original.suffix or '.pth'}"
+        out = folder / FIXED_STUDENT
         log = None if spec is None else TrialFolder(self.trials / spec.name).path / "history.csv"
         history = log if log is not None and log.exists() else None
         checkpoint = write_checkpoint(
@@ -100,7 +119,7 @@ class Writer:
         files: dict[str, Path | None] = {"student.checkpoint": out}
         if spec is not None:
             files["recipe.history"] = history
-        changes = self._changes(treated, folded, config)
+        changes = self._changes(treated, folded, in_head, config)
         if not checkpoint.same_layout:
             changes.append(Change("student.key", config.student.key, None))
             if config.teacher.model is not None and config.teacher.checkpoint is None:
@@ -110,12 +129,18 @@ class Writer:
         notes = (*checkpoint.notes, *made.notes, *self._beside(config))
         return Written(out.name, FIXED_CONFIG, CHANGES), notes
 
-    def _changes(self, treated: Treated, folded: Folded, config: Config) -> list[Change]:
+    def _changes(
+        self, treated: Treated, folded: Folded, in_head: float | None, config: Config
+    ) -> list[Change]:
         changes = self._of_inputs(config)
         before, after = self.case.output_temperature, folded.output_temperature
         if before != after:
             told = None if after == 1.0 else after
             changes.append(Change("student.output_temperature", before, told))
+        if in_head != self.case.folded_temperature:
+            changes.append(
+                Change("student.folded_temperature", self.case.folded_temperature, in_head)
+            )
         if treated.spec is not None:
             changes += self._of_training(treated.spec, config)
         return changes
@@ -126,8 +151,9 @@ class Writer:
         kept = list(given.get("corrections") or ())
         wanted = [*kept, *self.applied.corrections]
         changes = []
-        if self.applied.train_pipeline and "train" in given:
-            changes.append(Change("preprocess.inference", given.get("inference"), given["train"]))
+        if self.applied.train_pipeline:
+            train = given.get("train", TRAIN_PIPELINE)
+            changes.append(Change("preprocess.inference", given.get("inference"), train))
             wanted = list(self.applied.corrections)
         if wanted != kept:
             changes.append(Change("preprocess.corrections", kept or None, wanted or None))
@@ -150,8 +176,8 @@ class Writer:
         if not self.applied.train_pipeline or "train" in config.values.get("preprocess", {}):
             return ()
         return (
-            "The config names no pipeline that could be changed: give the held-out set, and the "
-            "deployed code, the train set's own transform without its random steps.",
+            f'[preprocess] inference = "{TRAIN_PIPELINE}" stands for the train set\'s own '
+            "transform without its random steps: give that to the deployed code, too.",
         )
 
     def _left(self, folded: Folded) -> tuple[str, ...]:

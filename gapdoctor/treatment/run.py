@@ -25,6 +25,7 @@ from gapdoctor.observe.case import Case
 from gapdoctor.training.folder import TrialFolder
 from gapdoctor.training.students import read_trained
 from gapdoctor.treatment._arms import Trained, comparisons_of, joined
+from gapdoctor.treatment._folds import lengths_of_folds
 from gapdoctor.treatment._free import SCALE, FreeResult, try_free
 from gapdoctor.treatment._given import start_from
 from gapdoctor.treatment._opening import Opening
@@ -120,6 +121,7 @@ class Treatment:
     def _rounds(self, plan: Plan, trials: Trials) -> tuple[Plan, list[Comparison], Sequence[str]]:
         """Every arm on one seed; the best ones, and two of them together, on the others."""
         trials.run(first_trials(plan))
+        plan = self._with_lengths(plan, trials)
         ranking = rank(comparisons_of(plan.fixes, trials.arms()))
         best = list(ranking.to_combine[:2])
         pair: list[PlannedFix] = []
@@ -141,6 +143,16 @@ class Treatment:
         trials.run(more)
         trials.run(last_trials(plan))
         return plan, comparisons_of(plan.fixes, trials.arms()), finalists
+
+    def _with_lengths(self, plan: Plan, trials: Trials) -> Plan:
+        """Folds are trained: train what they tell the length of, too."""
+        found = lengths_of_folds(
+            plan, trials.trained, self.folder, self.rng, scaled=self.scaled, limit=self.limit,
+            groups=self.case.groups,
+        )  # fmt: skip
+        self.notes += found.notes
+        trials.run([t for t in first_trials(found.plan) if t not in plan.trials])
+        return found.plan
 
     def _far_ahead(self, trials: Trials) -> bool:
         """Whether the control from scratch is far better than the given student."""

@@ -197,6 +197,36 @@ def test_trainings_are_resumed_to_the_same_record(pair, shut, capsys):
     assert any(f.stat().st_mtime_ns != stamps.get(f) for f in shut.rglob("done.json"))
 
 
+@pytest.mark.parametrize("start", ["scratch", "checkpoint"])
+def test_trainings_start_where_they_are_asked_to(pair, shut, start):
+    arguments = ("student.pth", "--only", "add_weight_decay", "--seeds", "1", "--start", start,
+                 "-q", "--format", "json")  # fmt: skip
+    assert fix(*arguments) == 0
+    plan = json.loads((shut / "plan.json").read_text())
+    assert plan["start"] == start
+    assert {t["start"] for t in plan["trials"]} == {start}
+    assert not (shut / "trials").exists()
+
+    assert fix("--apply", *arguments) == 0
+    assert json.loads((shut / "plan.json").read_text())["hash"] == plan["hash"]
+    record = json.loads((shut / "fix.json").read_text())
+    assert {(t["start"], t["status"]) for t in record["trials"]} == {(start, "done")}
+    assert [arm["start"] for arm in record["controls"]] == [start]
+
+
+def test_from_scratch_needs_something_that_builds_the_student(pair, capsys):
+    with Path("run.py").open("a") as code:
+        code.write("\n\nready = linear()\n")
+    config = Path("gapdoctor.toml")
+    config.write_text(config.read_text().replace("run.py:linear", "run.py:ready", 1))
+    arguments = ("student.pth", "--only", "add_weight_decay", "-q")
+    assert fix(*arguments, "--start", "scratch") == 2
+    told = capsys.readouterr().err.splitlines()
+    assert "--start scratch" in told[0]
+    assert len(told) == 2
+    assert fix(*arguments, "--start", "checkpoint") == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts processes")
 def test_interrupted_it_keeps_what_is_done_and_goes_on(command, pair, shut):
     # Long enough that nobody trains it before the signal.

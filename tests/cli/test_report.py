@@ -46,19 +46,21 @@ def test_a_folder_gets_one_file_a_format_and_their_paths_are_told(stored, tmp_pa
     assert report(stored, "--format", "junit", "-o", out) == 0, "it wrote this folder itself"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ([], "gapdoctor: no format was named\ntry: --format html, md, json or junit\n"),
-        (
-            ["--format", "md", "--format", "html"],
-            "gapdoctor: stdout takes one format\ntry: one --format, or a folder with --out\n",
-        ),
-    ],
-)
-def test_stdout_takes_exactly_one_format(stored, capsys, arguments, told):
-    assert report(stored, *arguments) == 2
+def test_stdout_takes_exactly_one_format(stored, capsys):
+    assert report(stored, "--format", "md", "--format", "html") == 2
+    told = "gapdoctor: stdout takes one format\ntry: one --format, or a folder with --out\n"
     assert capsys.readouterr() == ("", told)
+
+
+def test_without_a_format_stdout_gets_text_and_a_folder_the_page(stored, tmp_path, capsys):
+    for run in (stored, stored / "diagnosis.json"):
+        assert report(run) == 0
+        shown = capsys.readouterr()
+        assert shown.out.rstrip("\n") == (stored / "report.md").read_text().rstrip("\n")
+        assert shown.err == ""
+    assert report(stored, "-o", tmp_path / "o") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'o' / 'report.html'}\n"
+    assert (tmp_path / "o/report.html").read_bytes() == (stored / "report.html").read_bytes()
 
 
 def test_a_format_named_twice_is_written_once(stored, tmp_path, capsys):

@@ -25,6 +25,7 @@ from gapdoctor.fixes._base import all_fixes
 from gapdoctor.fixes._lengths import of_length
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.treatment._arms import Trained, comparisons_of
+from gapdoctor.treatment._folds import lengths_of_folds
 from gapdoctor.treatment._free import FreeResult, try_free
 from gapdoctor.treatment._own_loop import retrained
 from gapdoctor.treatment._trials import Trials
@@ -129,7 +130,12 @@ def _tried(
     rows = _free(made, settings)([]).given.rows
     ran = Trials(Inline(made.case), conditions, Watcher(), rows, scaled=True)
     ran.run(trials)
-    return _Tried(made, made.plan, settings, ran.trained, ran.arms())
+    told = lengths_of_folds(
+        replace(made.plan, trials=tuple(trials)), ran.trained, folder,
+        np.random.default_rng(plan.seed), scaled=True, limit=made.limit, groups=case.groups,
+    )  # fmt: skip
+    ran.run([trial for trial in told.plan.trials if trial not in trials])
+    return _Tried(made, told.plan, settings, ran.trained, ran.arms())
 
 
 def as_long(trials: Sequence[TrialSpec], plan: Plan) -> list[TrialSpec]:

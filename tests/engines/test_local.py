@@ -49,11 +49,13 @@ def one_thread(conditions):
 
 def test_processes_and_the_callers_own_give_the_same_bits(case, spec, conditions, noted):
     specs = [spec(), spec(seed=1), spec("add_weight_decay", weight_decay=0.1)]
+    specs.append(replace(spec("cross_validate"), fold=(2, 3)))
     names = [s.name for s in specs]
     told = noted()
     apart, here = one_thread(conditions("apart")), conditions("here")
     records = Local(case.source, 2).run(specs, apart, told)
-    assert [r.status for r in records] == ["done"] * 3
+    assert [r.status for r in records] == ["done"] * 4
+    assert records[3].fold == (2, 3)
     assert sorted(told.begun) == sorted(names)
     assert told.records == dict(zip(names, records, strict=True))
     Inline(case).run(specs, here, noted())

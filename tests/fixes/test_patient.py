@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -13,9 +14,11 @@ from torch import nn
 from gapdoctor import Case, Preprocess, Recipe, TeacherLogits
 from gapdoctor.corrections._base import Kind
 from gapdoctor.domain.causes import Cause
-from gapdoctor.errors import UserCodeError
-from gapdoctor.fixes._base import Patient, patient_of
+from gapdoctor.domain.recipe import TaughtBy
+from gapdoctor.errors import GapDoctorError, UserCodeError
+from gapdoctor.fixes._base import Patient, patient_of, varied
 from gapdoctor.fixes._planning import make_plan
+from gapdoctor.training.views import views_of
 
 
 def examined(planted: ModuleType, case: Case) -> Patient:
@@ -131,3 +134,30 @@ def test_from_a_pair_to_its_plan(planting: str, fix: str, kind: bool, planted: M
     assert first.status == "planned"
     assert bool(plan.trials) is not kind
     assert make_plan(examined(planted, planted.healthy(400))).trials == ()
+
+
+def test_an_augmentation_of_ones_own_that_no_name_stands_for_is_all_there_is(
+    planted: ModuleType,
+) -> None:
+    """What a fix adds has to come to it: a list of names alone would change nothing."""
+    recipe = Recipe(epochs=12, augment=("crop",))
+    case = planted.healthy(200, recipe=recipe, augment=lambda x: x)
+    found = examined(planted, case)
+    assert found.augmentation == ("own",)
+    views = views_of(case, varied(found.recipe, augment=("own", "mixup")))
+    assert not isinstance(views, str)
+    assert views.mixup > 0
+
+
+def test_an_assistant_has_to_be_there_where_the_recipe_learns_from_it(planted: ModuleType) -> None:
+    by_assistant = Recipe(epochs=12, taught_by=TaughtBy.ASSISTANT, task_weight=0.9)
+    case = planted.healthy(200, recipe=by_assistant)
+    with pytest.raises(GapDoctorError, match="there is no assistant") as error:
+        examined(planted, case)
+    assert 'taught_by = "teacher"' in error.value.hint
+    found = examined(planted, replace(case, assistant=planted.bayes()))
+    assert found.assistant_parameters == 15
+    assert found.departures == ()
+    with pytest.raises(GapDoctorError, match=r"assistant: str is not an nn\.Module"):
+        examined(planted, planted.healthy(200, assistant="big.pth"))
+    assert examined(planted, planted.healthy(200)).assistant_parameters is None

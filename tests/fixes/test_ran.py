@@ -11,7 +11,7 @@ import pytest
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.diagnosis import Diagnosis, RankedCause
 from gapdoctor.domain.findings import Evidence, Table
-from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, Schedule
 from gapdoctor.fixes._lengths import end_of_rate, of_length
 from gapdoctor.fixes._ran import epochs_logged, keeps_best, what_ran
 from gapdoctor.training.defaults import completed
@@ -66,6 +66,17 @@ def test_a_mean_over_classes_trains_as_a_recipe_of_another_weight_does(
     adam = replace(DECLARED, optimizer=Optimizer.ADAMW)
     ran = what_ran(adam, in_force(10.0)).recipe
     assert (ran.lr, ran.weight_decay) == (0.1, 1e-3)
+
+
+@pytest.mark.parametrize("named", [Distillation.DECOUPLED, Distillation.STANDARDIZED])
+def test_a_weight_solved_for_under_plain_kl_says_nothing_of_another_loss(
+    named: Distillation, in_force: Callable[..., Diagnosis]
+) -> None:
+    other = completed(replace(DECLARED, distillation=named)).recipe
+    for told in (in_force(64.0), in_force(0.6, "task weight")):
+        assert what_ran(other, told).recipe == other
+        assert what_ran(other, told).departures == ()
+    assert what_ran(replace(DECLARED, distillation=None), in_force(64.0)).departures
 
 
 def test_both_bugs_at_once(in_force: Callable[..., Diagnosis]) -> None:

@@ -191,39 +191,6 @@ def test_without_momentum_a_higher_rate_is_usual(fixes: Fixes, patient: Patients
 
 
 @pytest.mark.parametrize(
-    ("ran", "changed"),
-    [
-        ({"task_weight": 0.5}, {"task_weight": 0.1}),
-        ({"task_weight": 0.98, "temperature": 1.0}, {"task_weight": 0.1, "temperature": 4.0}),
-        ({"task_weight": 0.1, "temperature": 20.0}, {"temperature": 4.0}),
-        ({"task_weight": 0.5, "scale_by_t2": False}, {"scale_by_t2": True}),
-        ({"task_weight": 0.9, "scale_by_t2": False}, {"task_weight": 0.1, "scale_by_t2": True}),
-    ],
-)
-def test_rebalance_losses_lets_the_teacher_be_heard(
-    fixes: Fixes, patient: Patients, ran: dict[str, object], changed: dict[str, object]
-) -> None:
-    told = patient(recipe=ran)
-    found = is_variant(fixes["rebalance_losses"].propose(told))
-    assert {c.key: c.after for c in changes_of(told, found)} == {
-        f"recipe.{name}": value for name, value in changed.items()
-    }
-
-
-def test_rebalance_losses_where_the_teacher_is_heard_already(
-    fixes: Fixes, patient: Patients, cause: Causes, fact: Facts
-) -> None:
-    fix = fixes["rebalance_losses"]
-    heard = why_not(fix.propose(patient(recipe={"task_weight": 0.1})))
-    assert heard == "the distillation loss weighs 0.9 at temperature 4 with the factor T² already"
-    scale = patient(cause(Cause.LOSS_IMBALANCE, fact("temperature")))
-    assert "scale_temperature" in why_not(fix.propose(scale))
-    other = patient()
-    other = replace(other, recipe=replace(other.recipe, scale_by_t2=False))
-    assert "retrain_as_declared" in why_not(fix.propose(other))
-
-
-@pytest.mark.parametrize(
     ("shape", "there", "after"),
     [
         ((3, 8, 8), (), ["mixup", "crop"]),

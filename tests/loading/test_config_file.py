@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, Schedule
 from gapdoctor.errors import ConfigError
 from gapdoctor.loading.config import (
     config_files,
@@ -61,7 +61,7 @@ def test_a_whole_config_is_read(project):
         write(
             project,
             student='args = { width = 16 }\nkey = "ema"\nlarger = { width = 32 }\n'
-            "output_temperature = 2\n",
+            "output_temperature = 2\nfolded_temperature = 3\n",
             teacher='key = "state_dict"\n',
             data='test = { call = "run.py:test_set", args = { year = 2026 } }\n'
             'groups = "groups.npy"\nclasses = ["cat", "dog"]\ninput = "pixels"\n',
@@ -69,12 +69,15 @@ def test_a_whole_config_is_read(project):
             'inference = { call = "run.py:pipeline", args = { size = 8 }, batched = true }\n',
             recipe='optimizer = "adamw"\nlr = 1\nbetas = [0.9, 0.999]\nschedule = "cosine"\n'
             'milestones = [3, 5]\naugment = "run.py:augment"\nhistory = "history.csv"\n'
-            'trainer = "run.py:train"\ntask_weight = 0\n',
+            'trainer = "run.py:train"\ntask_weight = 0\n'
+            'distillation = "decoupled"\ndkd_beta = 2\n',
         )
     )
     assert config.student.args == {"width": 16}
     assert config.student.larger == {"width": 32}
     assert config.student.output_temperature == 2.0
+    assert config.student.folded_temperature == 3.0
+    assert isinstance(config.student.folded_temperature, float)
     assert config.student.checkpoint.path == project / "student.pth"
     assert config.student.checkpoint.named == "student.pth"
     assert (config.student.key, config.teacher.key) == ("ema", "state_dict")
@@ -90,6 +93,8 @@ def test_a_whole_config_is_read(project):
     assert (recipe.lr, recipe.betas, recipe.milestones) == (1.0, (0.9, 0.999), (3, 5))
     assert isinstance(recipe.lr, float)
     assert recipe.task_weight == 0.0
+    assert recipe.distillation is Distillation.DECOUPLED
+    assert (recipe.dkd_alpha, recipe.dkd_beta) == (None, 2.0)
     assert (recipe.augment, recipe.trainer) == ("run.py:augment", "run.py:train")
     assert recipe.history == "history.csv"
     assert config.recipe.augment.where == "run.py"
@@ -108,10 +113,62 @@ def test_augmentations_by_name_are_no_reference(project):
 
 
 @pytest.mark.parametrize(
+    ("own", "args"),
+    [
+        ('"run.py:augment"', None),
+        ('{ call = "run.py:augment", args = { by = 2 } }', {"by": 2}),
+    ],
+)
+def test_one_of_the_users_own_stands_beside_names(project, own, args):
+    config = read_config(write(project, recipe=f'augment = [{own}, "mixup"]\n'))
+    assert config.recipe.recipe.augment == ("run.py:augment", "mixup")
+    assert (config.recipe.augment.where, config.recipe.augment.args) == ("run.py", args)
+    assert project / "run.py" in config_files(config)
+
+
+def test_the_same_list_by_a_flag_starts_from_the_working_directory(project, tmp_path):
+    (tmp_path / "elsewhere/mine.py").touch()
+    key, value = parse_setting('recipe.augment=["mixup", "mine.py:augment"]')
+    config = read_config(write(project), {key: value})
+    assert config.recipe.recipe.augment == ("mixup", "mine.py:augment")
+    assert config.recipe.augment.path == tmp_path / "elsewhere/mine.py"
+
+
+def test_inference_may_be_what_the_student_was_trained_on(project):
+    config = read_config(write(project, preprocess='train = "run.py:clean"\ninference = "train"\n'))
+    assert config.preprocess.inference is None
+    assert config.preprocess.train_at_inference == f"{project / 'gapdoctor.toml'}:12: {INFERENCE}"
+    with_teacher = 'inference = "train"\nteacher = "run.py:clean"\n'
+    error = refusal(project, preprocess=with_teacher)
+    assert f':11: {INFERENCE}: "train" beside preprocess.teacher' in error.message
+    assert "train =" in error.hint
+
+
+INFERENCE = "preprocess.inference"
+
+
+@pytest.mark.parametrize(
     ("sections", "message", "hint"),
     [
         ({"student": "widht = 3\n"}, ":4: student.widht: unknown key", "known: model, args"),
         ({"student": 'modle = "x"\n'}, ":4: student.modle: unknown key in", "did you mean model"),
+        (
+            {"student": "folded_temprature = 2\n"},
+            ":4: student.folded_temprature: unknown key in",
+            "did you mean folded_temperature",
+        ),
+        (
+            {"student": "folded_temperature = 0\n"},
+            ":4: student.folded_temperature: 0 is not a number above 0",
+            "",
+        ),
+        ({"student": "folded_temperature = -2.5\n"}, "-2.5 is not a number above 0", ""),
+        ({"student": 'folded_temperature = "2"\n'}, '"2" is not a number above 0', ""),
+        (
+            {"student": "folded_temperature = inf\n"},
+            r"folded_temperature: Inf\w* is not a number",
+            "",
+        ),
         ({"student": "lr = 0.1\n"}, ":4: student.lr: unknown key", r"belongs to \[recipe\]"),
         ({"recepi": "lr = 0.1\n"}, ":10: recepi: unknown section", "did you mean recipe"),
         ({"recipe": 'lr = "0.1"\n'}, ':11: recipe.lr: "0.1" is not a number', "without quotes"),
@@ -125,7 +182,28 @@ def test_augmentations_by_name_are_no_reference(project):
         ({"recipe": "milestones = [5, 3]\n"}, "is not a list of rising whole numbers", ""),
         ({"recipe": 'optimizer = "admw"\n'}, "is not one of sgd, adam, adamw", "mean adamw"),
         ({"recipe": 'schedule = "cosin"\n'}, "not one of constant, cosine", "did you mean cosine"),
+        (
+            {"recipe": 'distillation = "decopled"\n'},
+            ':11: recipe.distillation: "decopled" is not one of kl, decoupled, standardized',
+            "did you mean decoupled",
+        ),
+        ({"recipe": "dkd_beta = -1\n"}, "dkd_beta: -1 is not a number of at least 0", ""),
         ({"recipe": 'augment = "flip"\n'}, "augment: 'flip' is not where:what", r'\["flip"\]'),
+        ({"recipe": 'augment = ["flpi"]\n'}, ":11: recipe.augment: unknown .* 'flpi'", "mean flip"),
+        ({"recipe": 'augment = ["own"]\n'}, "unknown augmentation 'own'", "known: flip, crop"),
+        (
+            {"recipe": 'augment = ["run.py:a", "mixup", "run.py:b"]\n'},
+            ":11: recipe.augment: two of your own, run.py:a and run.py:b",
+            "one function",
+        ),
+        ({"recipe": 'augment = ["rum.py:a"]\n'}, ":11: recipe.augment: rum.py: no such", "run.py"),
+        (
+            {"recipe": 'augment = [{ cal = "run.py:a" }]\n'},
+            "recipe.augment.cal: unknown",
+            "mean call",
+        ),
+        ({"recipe": "augment = [3]\n"}, r"recipe.augment: \[3\] is not a string", "or a list"),
+        ({"preprocess": 'train = "train"\n'}, "preprocess.train: 'train' is not where:what", ""),
         ({"student": "args = 3\n"}, "student.args: 3 is not a table", ""),
         ({"data": 'classes = ["a", "a"]\n'}, "classes: .* is not a list of different names", ""),
         ({"data": "classes = []\n"}, "classes: .* is not a list of different names", ""),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import gapdoctor
-from gapdoctor.domain.recipe import Recipe, Schedule
+from gapdoctor.domain.recipe import Distillation, Recipe, Schedule
 from gapdoctor.loading.checkpoint import read_checkpoint
 from gapdoctor.loading.initial import initial_config
 from gapdoctor.loading.merged import merge
@@ -61,6 +61,8 @@ def test_what_was_recovered_is_set_with_its_source(tmp_path: Path) -> None:
     assert "# history: 1 epochs were found in history.csv and are used" in text
     assert '# checkpoint = "best_teacher.pt"  # unknown; this file lies beside' in text
     assert "momentum" not in text  # AdamW reads none
+    assert "# distillation =                  # unknown" in text
+    assert "dkd" not in text  # weights of another loss than the usual one
 
 
 def test_every_recipe_of_a_bundle_passes_the_configs_own_check(tmp_path: Path) -> None:
@@ -68,6 +70,7 @@ def test_every_recipe_of_a_bundle_passes_the_configs_own_check(tmp_path: Path) -
         epochs=3, schedule=Schedule.STEP, milestones=(1, 2), gamma=0.5, betas=(0.9, 0.99),
         task_weight=0.3, temperature=4.0, scale_by_t2=True, augment=("flip", "crop"), dropout=0.1,
         label_smoothing=0.0, early_stopping=0, trainer="evil.py:run", history="/etc/passwd",
+        distillation=Distillation.DECOUPLED, dkd_alpha=1.0, dkd_beta=2.0,
     )  # fmt: skip
     path = gapdoctor.save_bundle(tmp_path / "b.pth", student=nn.Linear(2, 2), recipe=recipe)
     toml = tmp_path / "gapdoctor.toml"
@@ -77,6 +80,7 @@ def test_every_recipe_of_a_bundle_passes_the_configs_own_check(tmp_path: Path) -
         "epochs": 3, "schedule": "step", "milestones": [1, 2], "gamma": 0.5, "betas": [0.9, 0.99],
         "task_weight": 0.3, "temperature": 4.0, "scale_by_t2": True, "augment": ["flip", "crop"],
         "dropout": 0.1, "label_smoothing": 0.0, "early_stopping": 0,
+        "distillation": "decoupled", "dkd_alpha": 1.0, "dkd_beta": 2.0,
     }  # fmt: skip
 
 
@@ -88,6 +92,18 @@ def test_names_in_a_bundle_are_proposals_and_stay_comments(tmp_path: Path) -> No
     parsed = tomllib.loads(text)
     assert parsed["student"] == {"checkpoint": "b.pth"}
     assert parsed["data"] == {}
+
+
+@pytest.mark.parametrize("augment", ["evil.py:run", ("evil.py:run", "mixup"), ("autoaugment",)])
+def test_an_augmentation_that_a_bundle_names_stays_a_comment(tmp_path: Path, augment: Any) -> None:
+    recipe = Recipe(lr=0.1, augment=augment)
+    path = gapdoctor.save_bundle(tmp_path / "b.pth", student=nn.Linear(2, 2), recipe=recipe)
+    text = initial_config(read_checkpoint(path))
+    assert tomllib.loads(text)["recipe"] == {"lr": 0.1}
+    (line,) = [x for x in text.splitlines() if x.startswith("# augment = ")]
+    assert "proposed by the file; check, then open" in line
+    opened = tomllib.loads(line.removeprefix("# "))["augment"]
+    assert opened == (augment if isinstance(augment, str) else list(augment))
 
 
 def test_foreign_text_cannot_leave_its_comment(tmp_path: Path) -> None:

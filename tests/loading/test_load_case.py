@@ -118,7 +118,7 @@ def test_a_pair_on_disk_becomes_a_case(folder):
     assert case.where["student.model"] == "run.py:student"
     assert case.where["data.heldout"] == "run.py:rows"
     assert case.sample_keys == ("input", "label")
-    assert case.output_temperature == 1.0
+    assert (case.output_temperature, case.folded_temperature) == (1.0, None)
     assert case.history is None
     assert case.notes == ()
 
@@ -181,7 +181,10 @@ optimizer = "sgd"
 augment = "run.py:augment"
 history = "curves.csv"
 """,
-        ('checkpoint = "student.pth"\n', 'checkpoint = "student.pth"\noutput_temperature = 1.5\n'),
+        (
+            'checkpoint = "student.pth"\n',
+            'checkpoint = "student.pth"\noutput_temperature = 1.5\nfolded_temperature = 1.25\n',
+        ),
     )
     case = load_case(folder / "gapdoctor.toml")
     assert case.test[1].tolist() == [0, 1, 2, 0]
@@ -198,7 +201,7 @@ history = "curves.csv"
     assert record.source("lr") == "unknown"
     assert record.recipe.augment == "run.py:augment"
     assert case.augment(torch.tensor([1, 2])).tolist() == [2, 1]
-    assert case.output_temperature == 1.5
+    assert (case.output_temperature, case.folded_temperature) == (1.5, 1.25)
     assert case.history["heldout_loss"].tolist() == [2.5, 2.4]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import gapdoctor
-from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, Schedule
 from gapdoctor.loading.checkpoint import Checkpoint, read_checkpoint
 from gapdoctor.loading.recipe import recipe_notes, recover_recipe
 from gapdoctor.loading.recipe_states import optimizer_of
@@ -69,6 +69,11 @@ def test_torchvision_arguments(tmp_path: Path) -> None:
         ("hparams", {"task_weight": 0.3, "scale_by_t2": False},
          {"task_weight": 0.3, "scale_by_t2": False}),
         ("hparams", {"T": 4, "teacher": "resnet"}, {"temperature": 4.0}),
+        ("opt", {"distill": "kd"}, {"distillation": Distillation.KL}),
+        ("args", {"distillation": "DKD", "dkd_alpha": 1, "dkd_beta": 8.0},
+         {"distillation": Distillation.DECOUPLED, "dkd_alpha": 1.0, "dkd_beta": 8.0}),
+        ("args", {"distill": "hint", "dkd_beta": -1}, {}),
+        ("config", {"distillation": {"temperature": 2}}, {"temperature": 2.0}),
         ("hparams", {"max_epochs": 3, "T": 1000}, {"epochs": 3}),
         ("hparams", {"lr": "0.1", "epochs": 2.5, "batch_size": True, "weight_decay": -1}, {}),
         ("hparams", {"lr": float("nan"), "dropout": 3}, {}),
@@ -273,6 +278,7 @@ def test_a_bundle_holds_the_recipe_itself(tmp_path: Path) -> None:
     recipe = Recipe(
         epochs=3, optimizer=Optimizer.ADAM, betas=(0.9, 0.99), milestones=(2, 3), task_weight=0.3,
         scale_by_t2=True, augment=("flip",), schedule=Schedule.COSINE,
+        distillation=Distillation.DECOUPLED, dkd_beta=2.0,
     )  # fmt: skip
     (tmp_path / "args.json").write_text('{"lr": 0.2}')
     path = gapdoctor.save_bundle(tmp_path / "b.pth", student=nn.Linear(2, 2), recipe=recipe)

@@ -13,6 +13,7 @@ from gapdoctor.loading.splits import Splits, open_splits, read_groups, row_count
 from gapdoctor.loading.where import FileName, Reference, split_name
 
 CODE = """\
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -34,6 +35,15 @@ groups = ["a", "a", "b", "b"]
 
 def patients():
     return torch.tensor([1, 1, 2, 2])
+
+def both():
+    return {"heldout": np.array(["a", "a", "b", "b"]), "train": ["a", "c"]}
+
+def half():
+    return {"heldout": [1, 1, 2, 2]}
+
+def odd():
+    return {"heldout": [1, 1, 2, 2], "train": 3}
 
 def nested():
     return [[1], [2], [3], [4]]
@@ -156,6 +166,12 @@ def test_groups_come_from_code_or_a_file(folder, name, content, expected):
     assert read_groups(ref(folder, name, "data.groups"), four_rows()) == expected
 
 
+def test_groups_of_train_rows_stand_beside_those_of_held_out_rows(folder):
+    found = read_groups(ref(folder, "run.py:both", "data.groups"), four_rows())
+    assert found == ["a", "a", "b", "b"]
+    assert found.train == ["a", "c"]
+
+
 def test_groups_come_from_an_array_file(folder):
     np.save(folder / "g.npy", np.array(["p1", "p1", "p2", "p2"]))
     found = read_groups(ref(folder, "g.npy", "data.groups"), four_rows())
@@ -170,6 +186,8 @@ def test_groups_come_from_an_array_file(folder):
         ("g.csv", "", DataError, "g.csv cannot be read"),
         ("g.npy", "no array", DataError, "g.npy cannot be read"),
         ("run.py:nested", None, DataError, "run.py:nested is no list of ids"),
+        ("run.py:half", None, DataError, "run.py:half is no list of ids"),
+        ("run.py:odd", None, DataError, "run.py:odd is no list of ids"),
         ("run.py:failing", None, UserCodeError, r"run.py:\d+: RuntimeError: lost"),
     ],
 )

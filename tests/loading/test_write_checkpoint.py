@@ -253,6 +253,9 @@ def test_safetensors_keeps_its_metadata_and_its_other_tensors(tmp_path: Path):
         tmp_path / "old.safetensors", NEW.state_dict(), tmp_path / "student.fixed.pth"
     )
     assert written.same_layout
+    (note,) = written.notes
+    assert note.startswith("student.fixed.pth is a safetensors file, as old.safetensors is")
+    assert "safetensors.torch.load_file" in note
     found = safetensors.torch.load_file(tmp_path / "student.fixed.pth")
     assert structure(dict(sorted(found.items()))) == structure(dict(sorted(tensors.items())))
     own = {k.removeprefix("student."): v for k, v in found.items() if k.startswith("student.")}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gapdoctor.domain.recipe import Optimizer, Recipe, RecipeRecord, Schedule
+from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, RecipeRecord, Schedule
 from gapdoctor.domain.trials import Change
 from gapdoctor.loading.config import read_config, resolve_config
 from gapdoctor.loading.load import load_case
@@ -179,10 +179,16 @@ def test_the_written_config_loads_from_where_it_lies(
 ):
     out = folder / "deep/er" / "gapdoctor.fixed.toml"
     changes = [c for c in CHANGES if c.key in ("recipe.temperature", "student.args.width")]
+    changes += [
+        Change("recipe.distillation", "kl", Distillation.DECOUPLED),
+        Change("recipe.dkd_beta", None, 2.0),
+    ]
     write_config(read_config(folder / "gapdoctor.toml"), changes, out)
     monkeypatch.chdir(tmp_path)
     case = load_case(Path("pair/deep/er/gapdoctor.fixed.toml"))
     assert case.recipe.recipe.temperature == 4.0
+    assert case.recipe.recipe.distillation is Distillation.DECOUPLED
+    assert case.recipe.recipe.dkd_beta == 2.0
     assert case.recipe.recipe.augment == ("flip",)
     assert len(case.history) == 2
     assert float(case.heldout[0][0, 0]) == 2026.0
@@ -293,6 +299,72 @@ def test_a_pipeline_that_another_key_names_keeps_its_table_and_its_folder(folder
     write_config(read_config(folder / "gapdoctor.toml"), [change], out)
     both = read(out)["preprocess"]
     assert both["inference"] == both["train"] == {"call": "../run.py:make", "args": {"scale": 2}}
+
+
+OWN = [
+    ('["run.py:pipeline", "mixup"]', ["../run.py:pipeline", "mixup"]),
+    ('["crop", { call = "run.py:make", args = { scale = 2 } }]',
+     ["crop", {"call": "../run.py:make", "args": {"scale": 2}}]),
+    ('[{ call = "run.py:make", args = { scale = 2 } }]',
+     [{"call": "../run.py:make", "args": {"scale": 2}}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "written"), OWN)
+def test_the_users_own_augmentation_moves_in_a_list_too(folder: Path, given: str, written: Any):
+    (folder / "gapdoctor.toml").write_text(TOML.replace('["flip"]', given))
+    out = folder / "out/gapdoctor.fixed.toml"
+    write_config(read_config(folder / "gapdoctor.toml"), [Change("recipe.lr", 0.1, 0.2)], out)
+    assert read(out)["recipe"]["augment"] == written
+    case = load_case(out)
+    assert case.augment(3) == 3
+    assert len(case.recipe.recipe.augment) == len(written)
+
+
+def test_mixup_comes_to_an_augmentation_that_a_table_builds(folder: Path):
+    table = '{ call = "run.py:make", args = { scale = 2 } }'
+    (folder / "gapdoctor.toml").write_text(TOML.replace('["flip"]', table))
+    out = folder / "out/gapdoctor.fixed.toml"
+    change = Change("recipe.augment", "run.py:make", ["run.py:make", "mixup"])
+    write_config(read_config(folder / "gapdoctor.toml"), [change], out)
+    assert read(out)["recipe"]["augment"] == [
+        {"call": "../run.py:make", "args": {"scale": 2}}, "mixup",
+    ]  # fmt: skip
+    assert load_case(out).augment(3) == 3
+
+
+@pytest.mark.parametrize("args", ["", ", args = { scale = 2 }"])
+def test_a_pipeline_that_a_table_builds_stays_built(folder: Path, args: str):
+    """Also where the table has no arguments: the bare name means the factory itself."""
+    (folder / "run.py").write_text(RUN.replace("def make(scale)", "def make(scale=1)"))
+    table = f'{{ call = "run.py:make"{args} }}'
+    (folder / "gapdoctor.toml").write_text(TOML + f"[preprocess]\ntrain = {table}\n")
+    out = folder / "out/gapdoctor.fixed.toml"
+    change = Change("preprocess.inference", None, "run.py:make")
+    write_config(read_config(folder / "gapdoctor.toml"), [change], out)
+    both = read(out)["preprocess"]
+    assert both["inference"] == both["train"]
+    assert load_case(out).preprocess.inference.call(3) == 3
+
+
+def test_the_train_pipeline_by_its_name_is_no_path(folder: Path):
+    out = folder / "out/gapdoctor.fixed.toml"
+    change = Change("preprocess.inference", None, "train")
+    written = write_config(read_config(folder / "gapdoctor.toml"), [change], out)
+    assert read(out)["preprocess"] == {"inference": "train"}
+    assert written.changes.splitlines()[-2:] == ["+[preprocess]", '+inference = "train"']
+
+
+@pytest.mark.parametrize("augment", ["evil.py:run", ("evil.py:run", "mixup"), ("autoaugment",)])
+def test_code_that_a_checkpoint_names_never_gets_into_a_config(folder: Path, augment: Any):
+    (folder / "gapdoctor.toml").write_text(TOML.replace('augment = ["flip"]\n', ""))
+    recipe = Recipe(epochs=3, augment=augment, trainer="evil.py:train", history="/etc/passwd")
+    record = RecipeRecord(recipe, dict.fromkeys(recipe.known(), "checkpoint"))
+    out = folder / "out/gapdoctor.fixed.toml"
+    write_config(read_config(folder / "gapdoctor.toml"), [], out, recovered=record,
+                 files={"recipe.history": None})  # fmt: skip
+    assert read(out)["recipe"] == {"lr": 0.1, "temperature": 1.0, "epochs": 3}
+    load_case(out)
 
 
 def test_a_key_is_taken_out(folder: Path):

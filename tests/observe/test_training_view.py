@@ -68,6 +68,31 @@ def test_the_logits_are_what_the_head_gives_of_the_features(
     assert np.allclose(logits, view.student, atol=1e-4)
 
 
+def test_a_temperature_in_the_head_is_taken_out_of_it_again(planted: ModuleType) -> None:
+    """2 divides floats exactly."""
+    plain = view_of(looked(planted.healthy(200, student=planted.bayes(), recipe=PLAIN)))
+    halved = {"student": planted.bayes(0.5), "recipe": PLAIN}
+    told = view_of(looked(planted.healthy(200, folded_temperature=2.0, **halved)))
+    assert np.array_equal(told.student, plain.student)
+    assert np.array_equal(told.head, plain.head)
+    untold = view_of(looked(planted.healthy(200, **halved)))
+    assert np.array_equal(untold.head, plain.head / 2)  # nobody said so: as it is
+    both = view_of(looked(planted.healthy(200, folded_temperature=2.0, output_temperature=4.0,
+                                          **halved)))  # fmt: skip
+    assert np.array_equal(both.student, plain.student)
+
+
+def test_nothing_folded_in_leaves_every_number_as_it_is(planted: ModuleType) -> None:
+    """To the last bit: what was published of other pairs stays true."""
+    seen = looked(planted.healthy(200, recipe=PLAIN))
+    view = view_of(seen)
+    head = seen.scorer.head(Model.STUDENT)
+    assert head is not None
+    stored = torch.cat([head.weight, head.bias[:, None]], dim=1).detach().double().numpy()
+    assert view.head.tobytes() == stored.tobytes()
+    assert view.student.tobytes() == seen.outputs(Model.STUDENT, Split.TRAIN).logits.tobytes()
+
+
 def test_a_head_without_bias_has_zeros_for_it(planted: ModuleType) -> None:
     view = view_of(looked(planted.healthy(100, student=nn.Linear(4, 3, bias=False), recipe=PLAIN)))
     assert view.head.shape == (3, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from gapdoctor import Case, Recipe, TeacherLogits
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import Claim, Finding, Side, Skipped
+from gapdoctor.domain.recipe import Schedule
 from gapdoctor.observe.measures import larger_side
 from gapdoctor.observe.needs import Need
 from gapdoctor.observe.observations import Observations
@@ -144,6 +146,23 @@ def test_a_known_bug_is_named_by_its_ratio(
     )
 
 
+def test_a_temperature_folded_in_after_training_looks_like_another_loss(
+    looked: Look, pair: Pair
+) -> None:
+    recipe = replace(DECLARED, task_weight=0.1)
+    student = pair.student(0.1)
+    assert isinstance(student, Narrow)
+    with torch.no_grad():
+        for parameter in student.head.parameters():
+            parameter /= 1.2
+    named = claim_of(looked(pair.case(student, recipe)))
+    assert named.strength > 0
+    told = looked(pair.case(student, recipe, folded_temperature=1.2))
+    claim = claim_of(told)
+    assert claim.strength == PROBE.against
+    assert claim.evidence[0].value == pytest.approx(1.0, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("weight", "decay", "bias"),
     [(0.2, 0.0, True), (0.9, 0.0, True), (0.5, 0.02, True), (0.5, 0.0, False), (0.5, 0.02, False)],
@@ -260,3 +279,14 @@ def test_too_few_rows_of_many_do_not_name_a_bug(looked: Look, pair: Pair) -> Non
     seen = looked(pair.case(pair.student(0.5)), max_samples=150)
     found = PROBE.examine(seen)
     assert isinstance(found, Skipped) or found.claims[0].strength <= 0
+
+
+def test_fitted_rows_at_a_rate_that_stayed_up_tell_no_weight(looked: Look, pair: Pair) -> None:
+    """Without a teacher in the loss nothing is left of its gradient, as once rows are fitted."""
+    labels_alone = pair.student(1.0)
+    steady = replace(DECLARED, schedule=Schedule.CONSTANT)
+    assert "never came down" in reason_of(looked(pair.case(labels_alone, steady)))
+    annealed = replace(DECLARED, schedule=Schedule.COSINE)
+    found = claim_of(looked(pair.case(labels_alone, annealed)))
+    assert found.cause is Cause.LOSS_IMBALANCE
+    assert found.strength > 0

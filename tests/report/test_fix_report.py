@@ -110,6 +110,21 @@ def test_curves_are_means_over_seeds_beside_the_control(make, fix_runs) -> None:
     assert lines["this fix, held-out"].y[-1] == pytest.approx(0.525 + 1.6 * 0.85**24)
 
 
+def test_folds_are_told_apart_and_are_no_seeds(make, fix_runs) -> None:
+    outcome = fix_runs.outcome()
+    fold = TrialRecord("add_dropout", 0, "done", 9.0, 9.0, fold=(2, 5))
+    curves = {**outcome.histories, fold.name: fix_runs.curve(9.0)}
+    more = replace(outcome, trials=(*outcome.trials, fold), histories=curves)
+    one, other = (
+        {s.id: s for s in fix_sections(make("base"), o)} for o in (outcome, more)
+    )  # fmt: skip
+    assert one["curves"] == other["curves"]
+    (grid,) = other["trials"].blocks
+    assert grid.rows[-1][0] == "add_dropout, fold 2 of 5"
+    assert "its student lacked" in grid.note
+    assert not one["trials"].blocks[0].note
+
+
 def test_a_trial_that_diverged_breaks_no_chart(make, fix_runs) -> None:
     outcome = fix_runs.outcome()
     broken = {n: tuple((e, float("inf"), float("nan"), 0.1, 0.1) for e in (1.0, 2.0))

@@ -62,9 +62,11 @@ def plan() -> Plan:
     trials = (
         TrialSpec("control", 0, "scratch", RECIPE, 24),
         TrialSpec(
-            "distill_features", 1, "checkpoint", replace(RECIPE, augment=()), 3, anneal=True,
-            pieces={"features": {"layers": ("a", "b"), "weight": 1e-17, "deep": {"x": (1, 2)}}},
+            "distill_features", 1, "checkpoint",
+            replace(RECIPE, augment=(), feature_layers=(("a", "b"), ("c", "d")), lr=1e-17), 3,
+            anneal=True,
         ),
+        TrialSpec("cross_validate", 0, "scratch", RECIPE, 24, fold=(2, 5)),
     )  # fmt: skip
     return Plan(
         "c0ffee", 0, "scratch", "by default", 600.0 / 7, RECIPE, ("weight_decay",), fixes, trials,
@@ -89,6 +91,7 @@ def outcome() -> Outcome:
         fixes=(found, absent),
         trials=(
             TrialRecord("control", 0, "done", 0.75, 1.5),
+            TrialRecord("cross_validate", 0, "done", 0.5, 1.5, fold=(2, 5)),
             TrialRecord("rebalance_losses", 0, "failed", note="out of memory"),
             TrialRecord("without_teacher", 0, "not_reached", start="checkpoint"),
         ),
@@ -117,7 +120,7 @@ def test_floats_of_a_plan_keep_all_their_digits() -> None:
     assert read.trials[0].recipe.lr == 0.1 / 3
     assert read.budget == 600.0 / 7
     assert read.fixes[0].changes[0].after == 4.000000001
-    assert read.trials[1].pieces["features"]["weight"] == 1e-17
+    assert read.trials[1].recipe.lr == 1e-17
 
 
 def test_what_nobody_knows_of_a_recipe_is_left_out() -> None:

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, Schedule
 from gapdoctor.domain.trials import TrialSpec
 from gapdoctor.observe.borrow import own_random_state
 
 PLAIN = Recipe(
     epochs=3, batch_size=16, optimizer=Optimizer.SGD, lr=0.1, momentum=0.9, nesterov=False,
     weight_decay=0.0, schedule=Schedule.CONSTANT, task_weight=0.5, temperature=2.0,
-    scale_by_t2=True, label_smoothing=0.0,
+    scale_by_t2=True, distillation=Distillation.KL, label_smoothing=0.0,
 )  # fmt: skip
 
 
@@ -82,9 +82,9 @@ def spec(plain: Callable[..., Recipe]) -> Callable[..., TrialSpec]:
 
     def build(
         fix: str = "control", seed: int = 0, epochs: int = 3, start: Any = "scratch",
-        pieces: Any = None, anneal: bool = False, larger: bool = False, **recipe: Any,
+        anneal: bool = False, larger: bool = False, **recipe: Any,
     ) -> TrialSpec:  # fmt: skip
         changed = plain(**{"augment": (), "epochs": epochs, **recipe})
-        return TrialSpec(fix, seed, start, changed, epochs, anneal, larger, pieces or {})
+        return TrialSpec(fix, seed, start, changed, epochs, anneal, larger)
 
     return build

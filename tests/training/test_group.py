@@ -14,6 +14,7 @@ from torch import nn
 
 from gapdoctor.domain.trials import TrialSpec
 from gapdoctor.errors import IncompleteRun
+from gapdoctor.training.callbacks import Callback, Running
 from gapdoctor.training.folder import TrialFolder
 from gapdoctor.training.group import run_group
 from gapdoctor.training.trial import run_trial
@@ -46,20 +47,27 @@ def test_together_as_alone(pair: Pair, spec: SpecOf, tmp_path: Path) -> None:
 def test_a_failure_costs_itself_and_is_tried_again(
     pair: Pair, spec: SpecOf, tmp_path: Path
 ) -> None:
-    specs = [spec("a"), spec("b", augment=("cutmix",)), spec("c", pieces={"bad": {}}), spec("d")]
+    specs = [spec("a"), spec("b", augment=("cutmix",)), spec("c"), spec("d")]
 
-    def bad(*_: Any) -> Any:
-        raise ZeroDivisionError("a mistake of ours")
+    class Bad(Callback):
+        """Fails in the first epoch of the third trial; the second has none."""
 
-    found = run_group(specs, pair(), tmp_path, pieces={"bad": bad})
+        epochs = 0
+
+        def epoch_closed(self, run: Running) -> None:
+            self.epochs += 1
+            if self.epochs == 4:
+                raise ZeroDivisionError("a mistake of ours")
+
+    found = run_group(specs, pair(), tmp_path, watching=[Bad()])
     assert [r.status for r in found] == ["done", "failed", "failed", "done"]
     assert "'cutmix' cannot be replayed" in found[1].note
     assert found[2].note == "ZeroDivisionError: a mistake of ours"
     place = TrialFolder(tmp_path / specs[2].name)
     assert place.record() == found[2]
     assert place.done() is None
-    assert "bad" in (place.path / "error.log").read_text()
-    again = run_group(specs, pair(), tmp_path, pieces={"bad": lambda *_: []})
+    assert "epoch_closed" in (place.path / "error.log").read_text()
+    again = run_group(specs, pair(), tmp_path)
     assert [r.status for r in again] == ["done", "failed", "done", "done"]
     assert not (place.path / "failed.json").exists()
     assert not (place.path / "error.log").exists()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
+from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, Schedule
 from gapdoctor.training.defaults import LR, completed
 
 
@@ -21,9 +21,21 @@ def test_an_empty_recipe_gets_every_default_and_says_so() -> None:
     assert found.recipe == Recipe(
         batch_size=64, optimizer=Optimizer.ADAM, lr=1e-3, betas=(0.9, 0.999), weight_decay=0.0,
         schedule=Schedule.CONSTANT, task_weight=0.5, temperature=4.0, scale_by_t2=True,
-        label_smoothing=0.0,
+        distillation=Distillation.KL, label_smoothing=0.0,
     )  # fmt: skip
-    assert found.assumed == tuple(sorted(found.recipe.known()))
+    assert found.assumed == tuple(sorted(found.recipe.known().keys() - {"distillation"}))
+
+
+def test_plain_kl_is_no_assumption_and_another_loss_has_weights(
+    plain: Callable[..., Recipe],
+) -> None:
+    assert completed(plain(distillation=None)).assumed == ()
+    assert completed(plain(distillation=Distillation.STANDARDIZED)).assumed == ()
+    decoupled = completed(plain(distillation=Distillation.DECOUPLED, dkd_beta=2.0))
+    assert (decoupled.recipe.dkd_alpha, decoupled.recipe.dkd_beta) == (1.0, 2.0)
+    assert decoupled.assumed == ("dkd_alpha",)
+    with pytest.raises(ValueError, match="'other' is not a valid Distillation"):
+        completed(plain(distillation="other"))
 
 
 @pytest.mark.parametrize("optimizer", Optimizer)

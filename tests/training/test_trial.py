@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from gapdoctor.domain.recipe import Optimizer, Schedule
+from gapdoctor.domain.recipe import FeatureLoss, Optimizer, Schedule
 from gapdoctor.domain.trials import WITHOUT_TEACHER, TrialSpec
 from gapdoctor.errors import GapDoctorError, IncompleteRun, UserCodeError
 from gapdoctor.observe.progress import Progress
@@ -100,7 +100,8 @@ def test_a_folder_belongs_to_one_trial(pair: Pair, spec: SpecOf, tmp_path: Path)
 def test_a_spec_is_kept_to_the_last_digit(spec: SpecOf) -> None:
     wanted = spec(
         lr=0.1234567890123, betas=(0.9, 0.98765432101), optimizer=Optimizer.ADAMW,
-        augment=("crop",), milestones=(1, 2), pieces={"average": {"decay": 0.999}},
+        augment=("crop",), milestones=(1, 2),
+        feature_layers=(("1", "0"), ("3", "2")), feature_loss=FeatureLoss.ATTENTION,
     )  # fmt: skip
     assert spec_from_json(spec_to_json(wanted)) == wanted
 
@@ -216,7 +217,6 @@ def test_a_factory_that_hands_out_one_student_twice(
         ({"student_factory": lambda: 1 / 0}, {}, "ZeroDivisionError"),
         ({"student_factory": lambda: 3}, {}, "gave int"),
         ({}, {"augment": ("cutmix",)}, "'cutmix' cannot be replayed"),
-        ({}, {"pieces": {"average": {}}}, "no piece of training is called average"),
     ],
 )
 def test_what_cannot_be_run_is_one_line(
@@ -275,25 +275,6 @@ def test_dropout_is_a_knob_that_changes_no_key(pair: Pair, spec: SpecOf, tmp_pat
     one, other = arrays(tmp_path / "a"), arrays(tmp_path / "b")
     assert one.keys() == other.keys()
     assert one["4.weight"] != other["4.weight"]
-
-
-class Swapping(Callback):
-    """A piece that leaves its mark."""
-
-    def __init__(self, mark: float) -> None:
-        self.mark = mark
-
-    def ended(self, run: Running) -> None:
-        with torch.no_grad():
-            run.student[4].bias.fill_(self.mark)  # type: ignore[index, union-attr, operator]
-
-
-def test_a_piece_of_training_is_built_by_its_name(pair: Pair, spec: SpecOf, tmp_path: Path) -> None:
-    case, wanted = pair(), spec(pieces={"swap": {"mark": 7.0}})
-    pieces = {"swap": lambda given, _: [Swapping(**given)]}
-    run_trial(wanted, case, tmp_path, pieces=pieces)
-    student = read_trained(wanted, case, tmp_path / "student.pt")
-    assert student.state_dict()["4.bias"].tolist() == [7.0] * 3
 
 
 class Noting(Callback):

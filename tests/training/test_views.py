@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from gapdoctor.domain.recipe import Recipe
-from gapdoctor.training.views import MIXUP, View, Views, mixed, number, views_of
+from gapdoctor.loading.keys import AUGMENTATIONS
+from gapdoctor.observe.augmentation import KNOWN
+from gapdoctor.training.views import MIXUP, MIXUP_NAME, View, Views, mixed, number, views_of
 
 VIEW = View(
     np.arange(4), torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([0, 1, 2, 0])
@@ -45,6 +47,10 @@ def test_a_recipe_of_its_own_and_the_users_own_with_mixup(planted: ModuleType) -
     assert isinstance(found, Views)
     assert found.mixup == MIXUP
     assert torch.equal(found.of(VIEW.inputs), VIEW.inputs + 1)
+
+
+def test_the_config_knows_the_names_that_can_be_done_and_no_others() -> None:
+    assert set(AUGMENTATIONS) == {*KNOWN, MIXUP_NAME}
 
 
 @pytest.mark.parametrize("augment", [None, ("cutmix",), ("mixup", "cutmix")])

@@ -30,8 +30,9 @@ def load_weights(
         The file that was read.
     key : str or None
         Dotted path of the entry in the file (`[student] key`). None: the one that fits.
-    role : {"student", "teacher"}
-        Whose weights are wanted; entries that the file calls the other's are not looked at.
+    role : {"student", "teacher", "assistant"}
+        Whose weights are wanted; entries that the file calls another's are not looked at. In a file
+        of its own an assistant may be the student.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def _eligible(checkpoint: Checkpoint, key: str | None, role: Role) -> tuple[Entr
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it holds: {_listed(known)}"
         raise CheckpointError(f"{checkpoint.path}: no weights under the key {key!r}", hint)
-    own = tuple(entry for entry in checkpoint.entries if entry.role == role)
+    wanted = ("assistant", "student") if role == "assistant" else (role,)
+    own = tuple(entry for entry in checkpoint.entries if entry.role in wanted)
     open_to_all = tuple(entry for entry in checkpoint.entries if entry.role is None)
     if own or open_to_all:
         return own or open_to_all

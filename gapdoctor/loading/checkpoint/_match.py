@@ -16,6 +16,7 @@ _INNER = ("model.", "net.", "network.")
 _OWN: Mapping[Role, tuple[str, ...]] = {
     "student": ("student.", "student_model."),
     "teacher": ("teacher.", "teacher_model."),
+    "assistant": ("assistant.", "student.", "student_model."),
 }
 _PEELS = 4
 _COUNTER = "num_batches_tracked"

@@ -125,7 +125,8 @@ def build_from(checkpoint: Checkpoint, kind: Literal["torchscript", "exported"])
                     str(checkpoint.path), map_location="cpu"
                 )
                 return cast("nn.Module", loaded)
-            return torch.export.load(str(checkpoint.path)).module()
+            with checkpoint.path.open("rb") as stream:  # of a path torch asks that it ends in .pt2
+                return torch.export.load(stream).module()
     except Exception as error:
         # a program of another torch version fails in many ways
         raise CheckpointError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-Role = Literal["student", "teacher"]
+Role = Literal["student", "teacher", "assistant"]
 
 _BUFFER_NAMES = ("running_mean", "running_var", "num_batches_tracked")
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from gapdoctor.loading.config import Config
-from gapdoctor.loading.where import LIBRARIES, PROGRAMS, FileName, Reference, split_name
+from gapdoctor.loading.where import (
+    LIBRARIES,
+    PROGRAMS,
+    TRAIN_PIPELINE,
+    FileName,
+    Reference,
+    split_name,
+)
 
-_FILES = ("student.checkpoint", "teacher.checkpoint", "teacher.logits", "recipe.history")
+_FILES = (
+    "student.checkpoint", "teacher.checkpoint", "teacher.logits", "assistant.checkpoint",
+    "recipe.history",
+)  # fmt: skip
 
 
 def named_files(config: Config) -> dict[str, Path]:
@@ -19,7 +28,7 @@ def named_files(config: Config) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for key in _FILES:
         section, name = key.split(".")
-        value = getattr(getattr(config, section), name)
+        value = getattr(getattr(config, section), name, None)  # there may be no assistant
         if isinstance(value, FileName):
             found[key] = value.path
     return found
@@ -32,9 +41,7 @@ def bases(config: Config) -> dict[str, Path]:
 
 def references(config: Config) -> dict[str, Reference]:
     """Return what the config names by `where:what`, by dotted key."""
-    sections = (config.student, config.teacher, config.data, config.preprocess, config.recipe)
-    values = [getattr(section, f.name) for section in sections for f in fields(section)]
-    return {value.key: value for value in values if isinstance(value, Reference)}
+    return {ref.key: ref for ref in config.references}
 
 
 def moved_thing(value: Any, key: str, base: Path, folder: Path) -> tuple[Any, str]:
@@ -80,7 +87,8 @@ def _moved_name(name: str, key: str, base: Path, folder: Path) -> tuple[str, str
     where, what = split_name(name)
     if not what:
         is_program = key.endswith(".model") and name in PROGRAMS
-        return (name if is_program else moved_path(name, base, folder)), ""
+        is_train = key == "preprocess.inference" and name == TRAIN_PIPELINE
+        return (name if is_program or is_train else moved_path(name, base, folder)), ""
     if where == "hf":
         return f"hf:{moved_path(what, base, folder)}", ""
     if where in LIBRARIES:

@@ -73,7 +73,10 @@ def plain(value: Any) -> Any:
         case Mapping():
             return tomlkit.value(_inline(value))
         case tuple() | list():
-            return [plain(item) for item in value]
+            array = tomlkit.array()  # of tables alone, tomlkit would make sections of a list
+            for item in value:
+                array.append(plain(item))
+            return array
     return value
 
 

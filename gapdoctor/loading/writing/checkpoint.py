@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from gapdoctor.domain.recipe import Recipe
 
 _PROGRAMS = ("torchscript", "exported")
+_READ_BY = {
+    "safetensors": ("a safetensors file", "safetensors.torch.load_file(path)"),
+    "exported": ("a program of torch.export", 'torch.export.load(open(path, "rb"))'),
+}
+"""Containers whose users look at a file's name; what reads them whatever that ends in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,22 @@ def write_checkpoint(
             unread.replace(out)
         finally:
             unread.unlink(missing_ok=True)
-    return written
+    return replace(written, notes=(*written.notes, *_of_the_name(written, original, container)))
+
+
+def _of_the_name(written: WrittenCheckpoint, original: Path, container: Container) -> list[str]:
+    name = written.path.name
+    if (
+        not written.same_layout
+        or container.name not in _READ_BY
+        or written.path.suffix == original.suffix
+    ):
+        return []
+    what, call = _READ_BY[container.name]
+    return [
+        f"{name} is {what}, as {original.name} is, whatever its name ends in: read it with {call}, "
+        f"or rename it to end in {original.suffix}."
+    ]
 
 
 @contextmanager

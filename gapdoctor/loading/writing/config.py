@@ -15,7 +15,7 @@ from gapdoctor.domain.recipe import Recipe, RecipeRecord
 from gapdoctor.domain.trials import Change
 from gapdoctor.files import write_text
 from gapdoctor.loading.config import FILE, Config
-from gapdoctor.loading.keys import SECTIONS, THING, THING_OR_NAMES
+from gapdoctor.loading.keys import AUGMENTATIONS, SECTIONS, THING, THING_OR_NAMES
 from gapdoctor.loading.writing._moved import (
     bases,
     moved_thing,
@@ -27,6 +27,8 @@ from gapdoctor.loading.writing._toml import plain, remove, set_value, value_at
 
 DIFF = "changes.diff"
 _RECOVERED = ("checkpoint", "sidecar")
+_NAMED = ("history", "trainer")
+"""Fields of a recipe that name a file or code: what a checkpoint names is never run."""
 _NO_TOML = "Made from the flags that were given; relative paths start from this file's folder."
 
 
@@ -136,8 +138,17 @@ def _tell_recovered(document: TOMLDocument, recovered: RecipeRecord | None) -> N
     for name in (f.name for f in fields(Recipe)):
         value, source = getattr(recovered.recipe, name), recovered.source(name)
         key = f"recipe.{name}"
-        if source in _RECOVERED and value is not None and value_at(document, key) is None:
+        if source not in _RECOVERED or value is None or _names_code(name, value):
+            continue
+        if value_at(document, key) is None:
             set_value(document, key, value, comment=f"from the {source}")
+
+
+def _names_code(name: str, value: Any) -> bool:
+    """Whether a recovered value is a name that would be run, or that no config may hold."""
+    if name == "augment":
+        return isinstance(value, str) or not set(value) <= set(AUGMENTATIONS)
+    return name in _NAMED
 
 
 def _apply(document: TOMLDocument, config: Config, change: Change) -> bool:
@@ -153,14 +164,25 @@ def _apply(document: TOMLDocument, config: Config, change: Change) -> bool:
 
 
 def _whole(value: Any, key: str, config: Config) -> Any:
-    """A thing that another key names by a table, by that whole table."""
-    if not isinstance(value, str) or not _names_a_thing(key):
+    """A thing that the config names by a table, by that whole table."""
+    if not _names_a_thing(key):
         return value
-    twin = next((r for r in references(config).values() if r.name == value and r.args), None)
-    if twin is None:
+    if isinstance(value, list | tuple):
+        return [_whole(item, key, config) for item in value]
+    if not isinstance(value, str):
         return value
-    section, name = twin.key.split(".")
-    return config.values[section][name]
+    return next((t for t in _tables(config) if t["call"] == value), value)
+
+
+def _tables(config: Config) -> list[Mapping[str, Any]]:
+    """What the config names by a table, in a list or alone."""
+    found = []
+    for key in references(config):
+        section, name = key.split(".")
+        value = config.values[section][name]
+        found += [t for t in (value if isinstance(value, list) else [value])
+                  if isinstance(t, Mapping)]  # fmt: skip
+    return found
 
 
 def _names_a_thing(key: str) -> bool:
@@ -182,14 +204,28 @@ def _move(document: TOMLDocument, config: Config, folder: Path, notes: list[str]
                 continue
             if key in files:
                 new: Any = _moved_file(value, files[key], folder)
-            elif _names_a_thing(key) and not isinstance(value, list):
-                called = str(value["call"] if isinstance(value, Mapping) else value)
-                base = own[key] if _unchanged(config, key, value) else by_name.get(called, home)
-                new, note = moved_thing(value, key, base, folder)
-                notes += [note] if note else []
+            elif _names_a_thing(key):
+                is_same = _unchanged(config, key, value)
+                start, named = (own[key], {}) if is_same else (home, by_name)
+                new, told = _moved(value, key, folder, start, named)
+                notes += told
             else:
                 continue
             _put_moved(document, key, value, new)
+
+
+def _moved(
+    value: Any, key: str, folder: Path, start: Path, named: Mapping[str, Path]
+) -> tuple[Any, list[str]]:
+    """A thing as it reads from `folder`, its name from `named` or `start`; and what to say."""
+    if isinstance(value, list):
+        parts = [_moved(item, key, folder, start, named) for item in value]
+        return [new for new, _ in parts], [note for _, notes in parts for note in notes]
+    if value in AUGMENTATIONS:
+        return value, []
+    called = str(value["call"] if isinstance(value, Mapping) else value)
+    new, note = moved_thing(value, key, named.get(called, start), folder)
+    return new, [note] if note else []
 
 
 def _put_moved(document: TOMLDocument, key: str, old: Any, new: Any) -> None:

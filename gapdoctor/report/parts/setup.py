@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from gapdoctor.domain.diagnosis import Diagnosis, HalfUse, ModelRecord, SplitUse
-from gapdoctor.domain.recipe import Recipe
+from gapdoctor.domain.recipe import SELDOM, Recipe
 from gapdoctor.report.blocks import Block, Code, Column, Grid, Listing, Paragraph
 from gapdoctor.report.quantities import count, number
 
@@ -30,7 +30,7 @@ def recipe(diagnosis: Diagnosis) -> tuple[Block, ...]:
     """Return how the student was trained, where each field came from, and what is unknown."""
     record = diagnosis.recipe
     known = record.recipe.known()
-    unknown = [f.name for f in fields(Recipe) if f.name not in known]
+    unknown = [f.name for f in fields(Recipe) if f.name not in (*known, *SELDOM)]
     rows = tuple((key, shown_value(value), record.source(key)) for key, value in known.items())
     columns = (Column("Field", "code"), Column("Value", "code"), Column("Source"))
     return (
@@ -112,6 +112,10 @@ def shown_value(value: Any) -> str:
         case float():
             return f"{value:.6g}"
         case tuple() | list():
-            return ", ".join(shown_value(item) for item in value) or "none"
+            told = (
+                f"({shown_value(item)})" if isinstance(item, tuple | list) else shown_value(item)
+                for item in value
+            )
+            return ", ".join(told) or "none"
         case _:
             return str(value)

@@ -46,9 +46,16 @@ def trials(outcome: Outcome) -> tuple[Block, ...]:
         Column("Seconds", "number"),
     )
     rows = tuple(
-        (t.fix, t.start, str(t.seed), _status(t), _loss(t), _seconds(t)) for t in outcome.trials
+        (_named(t), t.start, str(t.seed), _status(t), _loss(t), _seconds(t)) for t in outcome.trials
     )
-    return (Grid("Every trial; its loss in nats", columns, rows),)
+    note = ""
+    if any(t.fold for t in outcome.trials):
+        note = "The loss of a fold is that on the train rows which its student lacked."
+    return (Grid("Every trial; its loss in nats", columns, rows, note),)
+
+
+def _named(trial: TrialRecord) -> str:
+    return trial.fix if trial.fold is None else "{}, fold {} of {}".format(trial.fix, *trial.fold)
 
 
 def _status(trial: TrialRecord) -> str:
@@ -84,7 +91,8 @@ def _figure(outcome: Outcome, fix: FixRecord) -> Figure | None:
 def _mean_of(outcome: Outcome, fix: str, start: Start) -> dict[float, tuple[float, float]] | None:
     """Epoch -> mean train and held-out loss over the seeds that reached it."""
     found: dict[float, list[tuple[float, float]]] = defaultdict(list)
-    names = [t.name for t in outcome.trials if (t.fix, t.start) == (fix, start)]
+    whole = (t for t in outcome.trials if t.fold is None)
+    names = [t.name for t in whole if (t.fix, t.start) == (fix, start)]
     for row in (row for name in names for row in outcome.histories.get(name, ())):
         if len(row) > _HELDOUT and math.isfinite(row[0]):
             found[row[0]].append((row[_TRAIN], row[_HELDOUT]))

@@ -1,0 +1,1 @@
+"""Distilling features: layers of both models paired, made comparable, and what sets them apart."""
