@@ -31,9 +31,9 @@ class AverageWeights(Fix):
     name: ClassVar[str] = "average_weights"
     treats: ClassVar[tuple[Cause, ...]] = (Cause.OVERFITTING, Cause.OPTIMIZATION)
 
-    share: float = 0.2
+    share: float = 0.3
     """Share of the cause's nats that is expected back where the rate stays up (measured on small
-    digits at a rate that was far too high: 0.2 to 0.4)."""
+    digits at a rate that was far too high: 0.2 to 0.5)."""
     lowered: float = 0.02
     """The same where it comes down (measured on small digits: none)."""
     up: float = 0.5

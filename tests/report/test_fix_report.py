@@ -100,7 +100,7 @@ def test_curves_are_means_over_seeds_beside_the_control(make, fix_runs) -> None:
     parts = {s.id: s for s in fix_sections(make("base"), fix_runs.outcome())}
     figures = parts["curves"].blocks
     assert [f.title for f in figures] == [
-        "add_weight_decay with rebalance_losses", "add_weight_decay", "rebalance_losses",
+        "add_weight_decay + rebalance_losses", "add_weight_decay", "rebalance_losses",
         "add_dropout",
     ]  # fmt: skip
     lines = {line.label: line for line in figures[1].chart.series}

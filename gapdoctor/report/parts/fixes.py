@@ -65,7 +65,7 @@ def named(fix: str) -> str:
     """Return a fix id, or several joined by `+`, as names to copy."""
     if fix == CONTROL:
         return "the control"
-    return " with ".join(f"`{part}`" for part in fix.split("+"))
+    return " + ".join(f"`{part}`" for part in fix.split("+"))
 
 
 def _spaced(fix: str) -> str:

@@ -80,7 +80,7 @@ def _figure(outcome: Outcome, fix: FixRecord) -> Figure | None:
     log = is_lopsided([y for line in lines for y in line.y])
     return Figure(
         key=f"curves-{fix.id.replace('+', '-and-')}",
-        title=fix.id.replace("+", " with "),
+        title=fix.id.replace("+", " + "),
         alt=f"Losses by epoch, {fix.id} beside the control: {'; '.join(map(_told, lines))}.",
         chart=Curves(lines, "epoch", "loss, logarithmic" if log else "loss", logarithmic=log),
         table=_numbers(fix.id, lines),
