@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from gapdoctor.errors import DataError, IncompleteRun
-from gapdoctor.files import write_bytes
+from gapdoctor.errors import DataError
 from gapdoctor.observe.forward import Forward
 from gapdoctor.observe.outputs import Outputs
 from gapdoctor.stats.calibration import cross_entropy, fit_temperature
+from gapdoctor.training.arrays import read_arrays, write_arrays
 from gapdoctor.training.callbacks import HeldoutLoss, Labelled, Running
 from gapdoctor.training.records import EpochRow
 from gapdoctor.training.rows import BLOCK, Batch, Indices, TrainingRows
@@ -157,9 +155,7 @@ class FoldOutputs:
 
     def write(self, path: Path) -> None:
         """Write it as an `.npz`, whole or not at all."""
-        stream = io.BytesIO()
-        np.savez(stream, **{name: getattr(self, name) for name in self.__dataclass_fields__})
-        write_bytes(path, stream.getvalue())
+        write_arrays(self, path)
 
 
 def read_fold(path: Path) -> FoldOutputs:
@@ -170,13 +166,7 @@ def read_fold(path: Path) -> FoldOutputs:
     IncompleteRun
         When the file is missing or damaged.
     """
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            return FoldOutputs(**{name: stored[name] for name in stored.files})
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise IncompleteRun(
-            f"{path}: cannot be read: {error}", "delete its folder: the trial is then run again"
-        ) from error
+    return read_arrays(FoldOutputs, path)
 
 
 class FoldLoss(HeldoutLoss):

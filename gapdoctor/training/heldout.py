@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -15,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from gapdoctor.errors import DataError, IncompleteRun
-from gapdoctor.files import write_bytes
+from gapdoctor.errors import DataError
 from gapdoctor.observe.case import Split
 from gapdoctor.observe.classes import check_labels
 from gapdoctor.observe.forward import Forward
@@ -26,6 +23,7 @@ from gapdoctor.observe.pipelines import Prepared
 from gapdoctor.observe.splits import check_groups, parts_of, split_rows
 from gapdoctor.stats.assignment import reorder
 from gapdoctor.stats.calibration import cross_entropy, fit_temperature
+from gapdoctor.training.arrays import read_arrays, write_arrays
 from gapdoctor.training.callbacks import Labelled
 
 
@@ -54,14 +52,7 @@ class HeldoutOutputs:
 
     def write(self, path: Path) -> None:
         """Write it as an `.npz`, whole or not at all."""
-        arrays: dict[str, Any] = {
-            name: value
-            for name in self.__dataclass_fields__
-            if (value := getattr(self, name)) is not None
-        }
-        stream = io.BytesIO()
-        np.savez(stream, **arrays)
-        write_bytes(path, stream.getvalue())
+        write_arrays(self, path)
 
 
 def read_outputs(path: Path) -> HeldoutOutputs:
@@ -72,13 +63,7 @@ def read_outputs(path: Path) -> HeldoutOutputs:
     IncompleteRun
         When the file is missing or damaged.
     """
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            return HeldoutOutputs(**{name: stored[name] for name in stored.files})
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise IncompleteRun(
-            f"{path}: cannot be read: {error}", "delete its folder: the trial is then run again"
-        ) from error
+    return read_arrays(HeldoutOutputs, path)
 
 
 class Heldout:

@@ -13,8 +13,8 @@ from gapdoctor.observe.case import Case
 from gapdoctor.training.materials import Materials
 from gapdoctor.training.placement import copied
 from gapdoctor.training.students import before_folding, write_weights
-from gapdoctor.treatment._free import Patched
 from gapdoctor.treatment._head import head_of
+from gapdoctor.treatment._steps import Patched
 
 FILE = "given.pt"
 

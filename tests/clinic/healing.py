@@ -24,9 +24,10 @@ from gapdoctor.observe.observations import Settings
 from gapdoctor.stats.calibration import cross_entropy
 from gapdoctor.stats.intervals import mean_interval
 from gapdoctor.training.batches import batch_count
-from gapdoctor.treatment._free import Patched, rows_of
+from gapdoctor.treatment._free import rows_of
 from gapdoctor.treatment._own_loop import RETRAIN
 from gapdoctor.treatment._pace import measure_pace
+from gapdoctor.treatment._steps import Patched
 from gapdoctor.verify import Arm, Comparison, judge
 from tests.clinic.entries import Entry
 from tests.clinic.healing_cases import HealingCase, name_of
