@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gapdoctor.domain.recipe import Distillation, Recipe, TaughtBy
 from gapdoctor.errors import UserCodeError
 from gapdoctor.observe.augmentation import Augment, augmentation_of
 from gapdoctor.observe.borrow import own_random_state
@@ -96,6 +97,7 @@ def on_batch_statistics(model: nn.Module) -> nn.Module | None:
 
 def _view(seen: Observations, augment: Augment | None) -> TrainingView | str:
     reason = seen.missing(frozenset({Need.STUDENT_FEATURES, Need.TEACHER_MODEL}))
+    reason = reason or _another_loss(seen.recipe.recipe)
     if reason is not None:
         return reason
     if augment is not None and not seen.same_pipeline("train", "teacher"):
@@ -105,6 +107,18 @@ def _view(seen: Observations, augment: Augment | None) -> TrainingView | str:
             return _taken(seen, augment)
     except UserCodeError as error:
         return error.message
+
+
+def _another_loss(recipe: Recipe) -> str | None:
+    """Why the gradients of the plain distillation loss are not those of the training; or None."""
+    if recipe.taught_by == TaughtBy.ASSISTANT:
+        return "the student learned from the assistant: the teacher's outputs are not its targets"
+    if recipe.distillation not in (None, Distillation.KL):
+        return (
+            f"the distillation loss is {recipe.distillation}: the head's gradients are known of "
+            "the plain one alone"
+        )
+    return None
 
 
 def _taken(seen: Observations, augment: Augment | None) -> TrainingView | str:

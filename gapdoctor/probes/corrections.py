@@ -120,7 +120,8 @@ class Corrections(Probe):
         count = look_count(tuple(sample.shape[1:]))
         a = finite_rows(seen, Split.HELDOUT, seen.some(Split.HELDOUT, held.choosing, count))
         usual = finite_rows(seen, Split.TRAIN, seen.some(Split.TRAIN, train.choosing, count))
-        differ = not seen.same_pipeline("train", "inference")
+        # corrections in force on model-ready rows are no pipeline of which the right one is known
+        differ = seen.data.given and not seen.same_pipeline("train", "inference")
         least = min(self.least_paired if differ else self.least, count)
         if min(len(a), len(usual)) < least:
             return Skipped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from gapdoctor import Case, Preprocess, Recipe, TeacherLogits
+from gapdoctor.domain.recipe import Distillation, TaughtBy
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.case import Model, Split
 from gapdoctor.observe.needs import Need
@@ -206,6 +208,8 @@ def broken(sample: torch.Tensor) -> torch.Tensor:
          Need.TEACHER_MODEL.value),
         ({"recipe": PLAIN, "student": nn.Sequential(nn.Linear(4, 3), nn.Tanh())},
          Need.STUDENT_FEATURES.value),
+        ({"recipe": replace(PLAIN, distillation=Distillation.DECOUPLED)}, "loss is decoupled"),
+        ({"recipe": replace(PLAIN, taught_by=TaughtBy.ASSISTANT)}, "learned from the assistant"),
         ({"augment": broken}, "recipe.augment: ValueError on a sample of shape 4: no such row"),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from gapdoctor import Case, Preprocess, TeacherLogits
+from gapdoctor.corrections._apply import with_corrections
 from gapdoctor.corrections._parse import parse_correction
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.findings import Claim, Finding, Intervention, Skipped
@@ -244,6 +245,15 @@ def test_what_reached_both_models_is_undone_for_both(looked: Look, name: str) ->
     assert [e.speaks for e in claim.evidence] == ["for", "for"]
     assert claim.evidence[0].value == pytest.approx(claim.returned.student.mean())
     assert claim.evidence[1].value == pytest.approx(claim.returned.teacher.mean())
+
+
+def test_what_is_left_beside_corrections_in_force_is_looked_for(looked: Look) -> None:
+    """A brightness that is a little off does no harm; the channels are still the wrong ones."""
+    step, right = UNDONE["channels"]
+    there = Preprocess(corrections=("brightness(1.1, half)",))
+    (claim,) = asked(looked(with_corrections(shown(step, 1_000, preprocess=there))))
+    assert parse_correction(str(claim.correction)).correction in right
+    assert claim.returned is not None
 
 
 @pytest.mark.parametrize("name", ["coarse", "cropped", "grey"])
