@@ -13,6 +13,7 @@ from gapdoctor import report
 from gapdoctor.domain.findings import Interval
 from gapdoctor.domain.trials import TrialRecord
 from gapdoctor.errors import GapDoctorError
+from gapdoctor.report.blocks import Grid
 from gapdoctor.report.fix_sections import fix_page, fix_sections
 
 OUTCOMES = ("outcome", "nothing_verified", "control_chosen", "nothing_tried")
@@ -176,3 +177,16 @@ def test_charts_are_png(make, fix_runs) -> None:
 def test_an_unknown_format_is_refused(make, fix_runs) -> None:
     with pytest.raises(GapDoctorError, match="'pdf' is not known"):
         report.render_fix(make("base"), fix_runs.outcome(), "pdf")
+
+
+def test_the_control_as_the_cure_is_not_said_to_beat_the_control(make, fix_runs) -> None:
+    found = fix_runs.outcome()
+    cure = replace(found.fixes[0], id="retrain_as_declared", seeds=3, verified=True)
+    told = replace(found, fixes=(cure, *found.fixes[1:]), chosen=cure.id)
+    parts = {s.id: s for s in fix_sections(make("base"), told)}
+    (table, *_) = [b for b in parts["fixes"].blocks if isinstance(b, Grid)]
+    assert table.rows[0][-1].startswith("the student as given, 3 seeds")
+    assert "is the control itself" in table.note
+    text = report.render_fix(make("base"), told, "md")
+    assert "it is the control itself, trained anew as declared" in text
+    assert "against the control" not in text.split("##")[0]

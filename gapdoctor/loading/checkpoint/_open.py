@@ -52,10 +52,6 @@ class Opened:
         """Return the whole name of `name` under the archive's single top folder."""
         return next((m for m in self.members if m.partition("/")[2] == name), None)
 
-    def holds_folder(self, name: str) -> bool:
-        """Tell whether the archive's top folder has a folder `name`."""
-        return any(m.partition("/")[2].startswith(f"{name}/") for m in self.members)
-
     def read_member(self, name: str) -> bytes:
         """Return the bytes of one member, by its whole name."""
         with zipfile.ZipFile(self.stream) as archive:

@@ -6,7 +6,7 @@ from gapdoctor.domain.diagnosis import Diagnosis
 from gapdoctor.domain.findings import Interval
 from gapdoctor.domain.trials import CONTROL, FixRecord, Outcome
 from gapdoctor.report.blocks import Fact, Lead, Tone
-from gapdoctor.report.parts.fixes import UNKNOWN, best_of, difference, named
+from gapdoctor.report.parts.fixes import UNKNOWN, best_of, difference, is_the_control, named
 from gapdoctor.report.quantities import interval, nats, percent, signed
 from gapdoctor.report.wording import subject
 
@@ -59,6 +59,9 @@ def _sentence(outcome: Outcome) -> str:
     if fix.seeds == 0:
         return f"{told}, and nothing was retrained."
     seeds = f", over {fix.seeds} seeds" if fix.seeds > 1 else ""
+    if is_the_control(outcome, fix):
+        mean = interval(fix.difference, signed)
+        return f"{told}: by {mean}{seeds}; it is the control itself, trained anew as declared."
     return f"{told}: by {interval(fix.difference, signed)} against the control{seeds}."
 
 

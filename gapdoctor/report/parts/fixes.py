@@ -124,7 +124,7 @@ def _table(outcome: Outcome, tried: Sequence[FixRecord]) -> Grid:
             f"{_spaced(fix.id)} (chosen)" if fix.id == outcome.chosen else _spaced(fix.id),
             _status(fix),
             difference(fix.difference),
-            _against(fix),
+            _against(outcome, fix),
         )
         for fix in tried
     )
@@ -133,6 +133,11 @@ def _table(outcome: Outcome, tried: Sequence[FixRecord]) -> Grid:
         "control of the same start and the same seeds, one that retrains nothing with the student "
         "as given. Negative is better."
     )
+    if any(is_the_control(outcome, fix) for fix in tried):
+        note += (
+            " The declared recipe, trained anew, is the control itself: it is compared with the "
+            "student as given."
+        )
     return Grid("Fixes, the best first, with simultaneous 95 % intervals", columns, rows, note)
 
 
@@ -163,11 +168,17 @@ def _status(fix: FixRecord) -> str:
     return f"{STATUSES[fix.status]}{p}"
 
 
-def _against(fix: FixRecord) -> str:
+def is_the_control(outcome: Outcome, fix: FixRecord) -> bool:
+    """Tell whether a fix is the control itself, beside the student as given: it has no trial."""
+    return fix.seeds > 0 and fix.verified and all(t.fix != fix.id for t in outcome.trials)
+
+
+def _against(outcome: Outcome, fix: FixRecord) -> str:
     if fix.seeds == 0:
         return "the student as given"
     agree = {True: ", one sign", False: ", both signs", None: ""}[fix.same_sign]
-    return f"control, {fix.seeds} {'seeds' if fix.seeds > 1 else 'seed'}{agree}"
+    beside = "the student as given" if is_the_control(outcome, fix) else "control"
+    return f"{beside}, {fix.seeds} {'seeds' if fix.seeds > 1 else 'seed'}{agree}"
 
 
 def _change(change: Change) -> str:
