@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format docs bench samples clinic clinic-heal clean
+.PHONY: help demo test test-all peers check format docs bench samples clinic clinic-heal clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,13 +16,16 @@ demo: $(VENV)/.installed ## environment, install, diagnose and fix a bundled rea
 	$(BIN)/gapdoctor demo
 
 # One thread a worker: two workers with two threads each on two cores wait for each other.
-test test-all: export OMP_NUM_THREADS := 1
+test test-all peers: export OMP_NUM_THREADS := 1
 
 test: $(VENV)/.developed ## environment, the whole test suite (under 10 minutes on two cores)
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-all: $(VENV)/.developed ## the whole suite and the checks that take longer
 	$(BIN)/pytest -n 2 --dist loadgroup -m "slow or not slow"
+
+peers: $(VENV)/.peered ## the losses against other libraries, torchdistill and timm
+	GAPDOCTOR_PEERS=1 $(BIN)/pytest tests/peers
 
 check: $(VENV)/.developed ## format, lint, types, layers, generated docs
 	$(BIN)/ruff format --check .
@@ -54,9 +57,12 @@ clinic: $(VENV)/.developed ## train pairs with planted faults, diagnose and fix,
 
 clinic-heal: $(VENV)/.developed ## of the clinic, the fixes alone: each is measured on a third set (hours)
 	$(BIN)/python -m tests.clinic build --part tuning
+	$(BIN)/python -m tests.clinic strategies --part tuning --trained-only --resume
+	$(BIN)/python -m tests.clinic record
 	$(BIN)/python -m tests.clinic heal --part tuning --resume
 	$(BIN)/python -m tests.clinic build --part reporting
 	$(BIN)/python -m tests.clinic heal --part reporting --resume
+	$(BIN)/python -m tests.clinic record
 	$(BIN)/python -m tests.clinic page --out docs/accuracy.md
 
 clean: ## remove the environment and every cache
@@ -73,4 +79,8 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.developed: pyproject.toml $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.peered: pyproject.toml $(VENV)/.developed
+	$(BIN)/pip install --quiet --editable '.[dev,peers]'
 	@touch $@

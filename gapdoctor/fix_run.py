@@ -1,25 +1,24 @@
-"""A whole run of `fix` on files, from the diagnosis to the report of what was written."""
+"""A whole run of `fix` on files, from the diagnosis to that of what was written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gapdoctor import pipeline, report, storage
+from gapdoctor import pipeline, storage
 from gapdoctor.domain.diagnosis import Diagnosis
 from gapdoctor.domain.trials import CONTROL, Outcome, Plan
 from gapdoctor.engines._base import Watcher
 from gapdoctor.engines.local import warm_up
 from gapdoctor.errors import IncompleteRun
-from gapdoctor.files import write_text
 from gapdoctor.fixing import TRIALS, Place, engine_of, forget, run
 from gapdoctor.loading.config import Config
 from gapdoctor.loading.load import case_of, load_case
 from gapdoctor.observe.case import Case
 from gapdoctor.observe.progress import Progress
-from gapdoctor.storage.fix_folder import FIXED_CONFIG, FIXED_RECORD
+from gapdoctor.storage.fix_folder import FIXED_CONFIG
 from gapdoctor.treatment.prepare import Asked
 
 
@@ -91,34 +90,6 @@ class FixRun:
         command = f"gapdoctor diagnose -c {self.folder / FIXED_CONFIG}"
         kept = {k: v for k, v in self.measure.items() if k != "command"}
         return pipeline.diagnose(fixed, progress=self.progress, command=command, **kept)
-
-    def write_report(
-        self,
-        diagnosis: Diagnosis,
-        outcome: Outcome,
-        after: Diagnosis | None,
-        formats: Iterable[str],
-    ) -> dict[str, Path]:
-        """Write the reports of the run in place of those of the diagnosis; `json` is `fix.json`.
-
-        The diagnosis of what was written is kept beside them, for `report` and `compare`.
-        """
-        files: dict[str, bytes] = {}
-        for fmt in formats:
-            if fmt == "junit":  # what is left is what a gate looks at
-                files[report.file_name(fmt)] = report.render(after or diagnosis, fmt).encode()
-            elif fmt != "json":
-                text = report.render_fix(diagnosis, outcome, fmt, after)
-                files[report.file_name(fmt)] = text.encode("utf-8")
-        stored = storage.with_pictures(diagnosis, self.folder)
-        pictures = {**report.charts(diagnosis, outcome, after), **stored.pictures}
-        files |= {f"charts/{name}": png for name, png in pictures.items()}
-        storage.write_run(self.folder, files)
-        if after is not None:
-            write_text(self.folder / FIXED_RECORD, storage.to_json(after))
-        storage.mark_fix(self.folder)
-        named = {f: report.file_name(f) for f in formats if f != "json"}
-        return {f: self.folder / name for f, name in {**named, "json": "fix.json"}.items()}
 
 
 def check_whole(outcome: Outcome) -> None:

@@ -21,7 +21,9 @@ from gapdoctor.engines.local import Local
 from gapdoctor.engines.names import check_engine
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.files import locked
+from gapdoctor.filing import keep_diagnosis, write_reports
 from gapdoctor.fixes._rounds import first_trials
+from gapdoctor.loading.fingerprint import fingerprint
 from gapdoctor.observe.borrow import own_random_state
 from gapdoctor.observe.case import Case
 from gapdoctor.observe.checks import check_case
@@ -118,8 +120,8 @@ def fix(
     engine : str
         `local`; others are not available.
     folder : path, optional
-        Where plan, trials and results are written, and from where a run of the same plan is
-        resumed. Left out: nothing is kept but what is returned.
+        Where diagnosis, plan, trials, results and reports are written, and from where a run of
+        the same plan is resumed. Left out: nothing is kept but what is returned.
     resume : bool
         False: trials that the folder holds are deleted first.
     watcher : Watcher, optional
@@ -141,7 +143,13 @@ def fix(
     asked = _asked(budget, only, skip, seeds, start, seed, device, batch_size)
     runner = engine_of(engine, case)
     with _place(_as_path(folder), case, resume) as place:
-        return run(case, diagnosis, asked, runner, place, watcher or Watcher(), command)
+        if place.folder is not None:
+            check_case(case)
+            keep_diagnosis(place.folder, diagnosis, fingerprint(case, config_of(case)))
+        found = run(case, diagnosis, asked, runner, place, watcher or Watcher(), command)
+        if place.folder is not None:
+            write_reports(place.folder, diagnosis, found)
+        return found
 
 
 # -- steps -------------------------------------------------------------------------------------

@@ -34,7 +34,16 @@ def test_every_target_has_its_line_of_help_and_they_stand_in_one_column() -> Non
 def test_the_clinic_fixes_what_it_diagnosed_before_it_writes_the_page(tmp_path: Path) -> None:
     said = make("-n", "clinic", f"VENV={tmp_path}")
     steps = [x.partition(" -m tests.clinic ")[2] for x in said if " -m tests.clinic " in x]
-    assert steps[-1] == "page --out docs/accuracy.md"
+    assert steps[-2:] == ["record", "page --out docs/accuracy.md"]
     for part in ("tuning", "reporting"):
         ran, healed = (steps.index(f"{do} --part {part} --resume") for do in ("run", "heal"))
-        assert ran < healed < len(steps) - 1
+        assert ran < healed < len(steps) - 2
+    tried = steps.index("strategies --part tuning --trained-only --resume")
+    learned = steps.index("record")  # before what is learned is measured
+    assert tried < learned < steps.index("heal --part tuning --resume")
+
+
+def test_the_peers_are_installed_and_none_of_them_may_be_missing(tmp_path: Path) -> None:
+    said = make("-n", "peers", f"VENV={tmp_path}")
+    assert "pip install --quiet --editable '.[dev,peers]'" in said[-3]
+    assert said[-1] == f"GAPDOCTOR_PEERS=1 {tmp_path}/bin/pytest tests/peers"

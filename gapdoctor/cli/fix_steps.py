@@ -72,7 +72,7 @@ def run_fix(session: Session, pair: Pair, measure: Measure, output: Output, want
     try:
         with stdout_for_results():
             progress.stage("loading", 0)
-            from gapdoctor import fix_run, pipeline
+            from gapdoctor import filing, fix_run, pipeline
 
             folder = output.folder or pipeline.default_folder(checkpoint)
             whole = _run(config, folder, measure, wanted, pair, progress, inputs)
@@ -86,8 +86,8 @@ def run_fix(session: Session, pair: Pair, measure: Measure, output: Output, want
                     progress.note(f"The diagnosis in {folder} still holds.")
                 if wanted.apply:
                     done = _apply(whole, case, diagnosis, wanted, output, measure.command, progress)
-                    written = whole.write_report(
-                        diagnosis, _outcome(done), done.after, output.formats
+                    written = filing.write_reports(
+                        folder, diagnosis, _outcome(done), done.after, output.formats
                     )
                 else:
                     plan = whole.plan(case, diagnosis)

@@ -1,7 +1,11 @@
 """Manual pages: of causes from their records, of plugins from their files' docstrings.
 
 A plugin's file is read, not run: its class docstring is the page, and each field with a default
-is a limit whose docstring line names the unit and the source. So `explain` imports no torch.
+is a limit whose docstring line names the unit and the source. So `explain` imports no torch. An
+underlined line of a docstring is a heading, as in
+
+    When it helps
+    -------------
 """
 
 from __future__ import annotations
@@ -10,19 +14,22 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import gapdoctor
+from gapdoctor.cli.measured import Count, counts_of, in_words, read_parts
 from gapdoctor.domain.causes import PAGES, Cause
 from gapdoctor.errors import GapDoctorError
 
 PLUGIN_KINDS = {"probe": "probes", "correction": "corrections", "fix": "fixes"}
 """A kind of plugin and the folder that holds one file each."""
 
+_HEADING = re.compile(r"^(\S.*)\n-{3,}$\n?", re.MULTILINE)
 _PLAIN_BLOCK = re.compile(r"(?:(?![ \t>|]|[-*+] |\d+[.)] |\.\. |[-=~]{3,}\s*$).+(?:\n|$))+")
+_LIST_BLOCK = re.compile(r"- .+(?:\n(?:- |  (?![ \t>|]|[-*+] |\d+[.)] )).+)*\n?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,12 @@ class ManualPage:
     sections: tuple[tuple[str, str], ...]
     """Heading (may be empty) and text, paragraphs set off by blank lines."""
     limits: tuple[Limit, ...] = ()
+    treats: tuple[str, ...] = ()
+    """Causes that a fix may remove."""
+    needs: tuple[tuple[str, str], ...] = ()
+    """Fixes that it may only work with, and why."""
+    measured: tuple[Count, ...] = ()
+    """What the clinic measured of a fix."""
 
     @property
     def gist(self) -> str:
@@ -100,19 +113,45 @@ def plugin_page(kind: str, file: Path) -> ManualPage:
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and _plugin_name(node) == file.stem:
             title, _, rest = (ast.get_docstring(node) or "").partition("\n")
-            return ManualPage(kind, file.stem, title, (("", rest.strip()),), tuple(_limits(node)))
+            return ManualPage(
+                kind, file.stem, title, _sections(rest), tuple(_limits(node)), _treats(node),
+                _needs(node), counts_of(read_parts(file.parent), file.stem),
+            )  # fmt: skip
     raise GapDoctorError(
         f"{file}: no class whose name attribute is {file.stem!r}",
         f"see gapdoctor/{file.parent.name}/_base.py for what a {kind} is",
     )
 
 
+def _sections(text: str) -> tuple[tuple[str, str], ...]:
+    """Cut what follows the first line of a docstring at its headings."""
+    first, *rest = _HEADING.split(text)
+    pairs = zip(["", *rest[::2]], [first, *rest[1::2]], strict=True)
+    return tuple((heading, told.strip()) for heading, told in pairs)
+
+
 def _plugin_name(node: ast.ClassDef) -> str | None:
-    for statement in node.body:
-        target, value = _assigned(statement)
-        if target == "name" and isinstance(value, ast.Constant):
-            return str(value.value)
-    return None
+    value = _value(node, "name")
+    return str(value.value) if isinstance(value, ast.Constant) else None
+
+
+def _treats(node: ast.ClassDef) -> tuple[str, ...]:
+    value = _value(node, "treats")
+    names = value.elts if isinstance(value, ast.Tuple) else []
+    return tuple(str(Cause[name.attr]) for name in names if isinstance(name, ast.Attribute))
+
+
+def _needs(node: ast.ClassDef) -> tuple[tuple[str, str], ...]:
+    value = _value(node, "needs")
+    if isinstance(value, ast.Call) and value.args:
+        value = value.args[0]  # MappingProxyType({...})
+    return tuple(ast.literal_eval(value).items()) if isinstance(value, ast.Dict) else ()
+
+
+def _value(node: ast.ClassDef, attribute: str) -> ast.expr | None:
+    """Return what a class attribute is set to, as it is written."""
+    assigned = (_assigned(statement) for statement in node.body)
+    return next((value for name, value in assigned if name == attribute), None)
 
 
 def _limits(node: ast.ClassDef) -> Iterator[Limit]:
@@ -140,16 +179,31 @@ def _string(statement: ast.stmt | None) -> str:
     return ""
 
 
+def whole(page: ManualPage, measured: str) -> Iterator[tuple[str, str]]:
+    """Yield headings and texts in their order, `measured` and what a fix needs before its sources.
+
+    What is empty is left out, and so is what was measured of other than fixes.
+    """
+    before = [(heading, text) for heading, text in page.sections if heading != "Sources"]
+    needed = "\n".join(f"- `{name}`: {reason}" for name, reason in page.needs)
+    between = [("Tried together with", needed), ("Measured", measured)]
+    sources = [(heading, text) for heading, text in page.sections if heading == "Sources"]
+    for heading, text in [*before, *(between if page.kind == "fix" else []), *sources]:
+        if text:
+            yield heading, text
+
+
 def to_text(page: ManualPage, width: int) -> str:
     """Return the page for a terminal of `width` columns."""
     lines = [f"{page.name} ({page.kind})"]
     if page.kind != "cause":  # a cause's title is its name
         lines += ["", _filled(page.title, width)]
-    for heading, text in page.sections:
-        if text:
-            indent = "  " if heading else ""
-            lines += ["", *([heading] if heading else [])]
-            lines.append(textwrap.indent(_reflowed(text, width - len(indent)), indent))
+    if page.treats:
+        lines += ["", _filled(f"Treats {', '.join(page.treats)}.", width)]
+    for heading, text in whole(page, in_words(page.measured, page.treats)):
+        indent = "  " if heading else ""
+        lines += ["", *([heading] if heading else [])]
+        lines.append(textwrap.indent(_reflowed(text, width - len(indent)), indent))
     if page.limits:
         lines += ["", "Limits"]
     for limit in page.limits:
@@ -166,22 +220,35 @@ def to_markdown(page: ManualPage) -> str:
         if text:
             parts.append(f"*{heading}.* {text}" if heading else text)
     if page.limits:
-        rows = [f"| `{x.name}` | `{x.default}` | {_cell(x.meaning)} |" for x in page.limits]
-        parts.append("\n".join(["| limit | default | meaning |", "|---|---|---|", *rows]))
+        parts.append(limits_table(page.limits))
     return "\n\n".join(parts) + "\n"
 
 
+def limits_table(limits: Sequence[Limit]) -> str:
+    """Return limits as a Markdown table."""
+    rows = [f"| `{x.name}` | `{x.default}` | {cell(x.meaning)} |" for x in limits]
+    return "\n".join(["| limit | default | meaning |", "|---|---|---|", *rows])
+
+
 def _reflowed(text: str, width: int) -> str:
-    """Fill plain paragraphs to `width`; leave lists, tables and indented blocks as they are."""
-    blocks = [
-        _filled(b, width) if _PLAIN_BLOCK.fullmatch(b) else b for b in re.split(r"\n\s*\n", text)
-    ]
-    return "\n\n".join(blocks)
+    """Fill plain paragraphs and lists to `width`; leave tables and indented blocks as they are."""
+    return "\n\n".join(_block(block, width) for block in re.split(r"\n\s*\n", text))
 
 
-def _filled(text: str, width: int) -> str:
-    return textwrap.fill(" ".join(text.split()), width, break_on_hyphens=False)
+def _block(text: str, width: int) -> str:
+    if _PLAIN_BLOCK.fullmatch(text):
+        return _filled(text, width)
+    if _LIST_BLOCK.fullmatch(text):
+        items = re.split(r"\n(?=- )", text)
+        return "\n".join(_filled(item, width, indent="  ") for item in items)
+    return text
 
 
-def _cell(text: str) -> str:
+def _filled(text: str, width: int, indent: str = "") -> str:
+    plain = " ".join(text.split())
+    return textwrap.fill(plain, width, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a Markdown table."""
     return text.replace("|", "\\|")

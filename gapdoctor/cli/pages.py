@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import typer
 
 from gapdoctor.cli.app import PANELS
 from gapdoctor.cli.console import note, say
+from gapdoctor.cli.fix_pages import fix_pages
 from gapdoctor.cli.manual import PLUGIN_KINDS, ManualPage, all_pages, to_markdown
 from gapdoctor.files import write_text
 
@@ -35,7 +37,6 @@ _INTROS = {
         "Corrections",
         "Transforms that may have gone wrong, and how each is undone.",
     ),
-    "fix": ("Fixes", "What may close a gap; each is compared with a control."),
 }
 
 _CLI = """# The command line
@@ -54,23 +55,32 @@ expected is told in two lines: what is wrong, and what to try.
 
 
 def build_pages() -> dict[str, str]:
-    """Return the text of each page by its file name."""
+    """Return the text of each page by its path in the folder of the docs."""
     pages = all_pages()
-    built = {"cli.md": _NOTICE + _cli_page()}
+    built = {"cli.md": _cli_page()}
     for kind, folder in {"cause": "causes", **PLUGIN_KINDS}.items():
         members = [page for page in pages if page.kind == kind]
-        if members:
-            built[f"{folder}.md"] = _NOTICE + _kind_page(kind, members)
-    return built
+        if kind == "fix":
+            built |= {f"{folder}/{name}": text for name, text in fix_pages(members, pages).items()}
+        elif members:
+            built[f"{folder}.md"] = _kind_page(kind, members)
+    return {name: _NOTICE + text for name, text in built.items()}
 
 
-def stale_pages(folder: Path) -> list[str]:
-    """Return the names of the pages in `folder` that differ from what the code says."""
+def stale_pages(folder: Path, built: Mapping[str, str]) -> list[str]:
+    """Return the names of the pages in `folder` that are missing or differ from what was built."""
     return [
         name
-        for name, text in build_pages().items()
+        for name, text in built.items()
         if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
     ]
+
+
+def leftover_pages(folder: Path, built: Mapping[str, str]) -> list[str]:
+    """Return the names of pages that were once made from the code and are made no more."""
+    there = [*folder.glob("*.md"), *(folder / PLUGIN_KINDS["fix"]).glob("*.md")]
+    made = [file for file in there if file.read_text(encoding="utf-8").startswith(_NOTICE)]
+    return sorted({file.relative_to(folder).as_posix() for file in made} - {*built})
 
 
 def command_line(
@@ -78,15 +88,22 @@ def command_line(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if stale.")] = False,
 ) -> None:
     """Write the pages of the docs that are made from the code, or check them."""
+    built = build_pages()
+    leftover = leftover_pages(folder, built)
     if not check:
-        for name, text in build_pages().items():
+        for name, text in built.items():
             write_text(folder / name, text)
             say(str(folder / name))
+        for name in leftover:
+            (folder / name).unlink()
+            say(f"{folder / name}: removed")
         return
-    stale = stale_pages(folder)
+    stale = stale_pages(folder, built)
     for name in stale:
         note(f"{folder / name}: stale")
-    if stale:
+    for name in leftover:
+        note(f"{folder / name}: left over")
+    if stale or leftover:
         note("try: make docs")
         raise typer.Exit(1)
 

@@ -97,6 +97,18 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ClinicCount:
+    """What a fix did to planted faults of one cause (`tests/clinic`), each beside its control."""
+
+    cause: Cause
+    faults: int
+    helped: int
+    """In so many the whole interval of fix − control was below 0."""
+    harmed: int
+    """In so many it was above."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedFix:
     """A fix as planned, or why it is not."""
 
@@ -114,9 +126,21 @@ class PlannedFix:
     """Nats; None: nothing is known."""
     expected_seconds: float = 0.0
     """Of all its trials."""
+    clinic: ClinicCount | None = None
+    """What it did to planted faults of the first of these causes; None: not measured."""
     status: Literal["planned", "not_applicable", "not_reached"] = "planned"
     reason: str = ""
     """Why it is not planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Fixes that are tried as one where each alone points the right way."""
+
+    fixes: tuple[str, ...]
+    """Ids."""
+    reason: str
+    """Why one needs the other, in a sentence with its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +172,11 @@ class Plan:
     """Seconds of one step, of one batch by the teacher, of beginning and scoring a trial, and how
     many times a step the larger student takes: as measured when the plan was made, since a plan
     that is resumed must be the same."""
+    reserve: tuple[TrialSpec, ...] = ()
+    """First trials of fixes that the budget does not reach, in the order in which they are trained
+    after all where the others gave too little back and budget is left."""
+    together: tuple[Together, ...] = ()
+    """Of the planned fixes, those that may need each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +246,17 @@ class FixCost:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """Trainings that were run one after another, and why they were run then."""
+
+    fixes: tuple[str, ...]
+    """Fix ids, ids joined by `+`, `control` or `without_teacher`; in their order."""
+    seeds: tuple[int, ...]
+    reason: str
+    """One sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The whole of what `fix --apply` found."""
 
@@ -241,3 +281,5 @@ class Outcome:
     histories: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     """Curves by trial name: rows of (epoch, train_loss, heldout_loss on half A, accuracy, lr)."""
     notes: tuple[str, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    """What was trained, in which order, and why."""

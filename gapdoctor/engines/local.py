@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -87,7 +88,7 @@ def warm_up(device: str) -> None:
     on_cpu = choose_device(device).type == "cpu"
     if on_cpu and sys.platform == "linux":
         _context(on_cpu)
-        with _no_main_module():
+        with _no_main_module(), _deaf_to_ctrl_c():
             forkserver.ensure_running()
 
 
@@ -148,7 +149,7 @@ class _Crew:
             [spec_to_json(spec) for spec in specs], self.threads, left,
         )  # fmt: skip
         process = self.context.Process(target=_worker.work, args=(job, theirs), daemon=True)  # type: ignore[attr-defined]
-        with _no_main_module():
+        with _no_main_module(), _deaf_to_ctrl_c():
             process.start()
         theirs.close()
         self.hands.append(_Hand(process, mine, {spec.name: spec for spec in specs}))
@@ -250,3 +251,21 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         main.__dict__.update(kept)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start a process that never hears Ctrl-C, which a terminal sends to all of them.
+
+    One that imports torch just then would show a traceback; the parent decides what an interruption
+    means. A mask is inherited, and the parent hears afterwards what came meanwhile.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would take the mask away
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from gapdoctor.discovery import find_plugins
@@ -90,6 +92,9 @@ class Fix(ABC):
     name: ClassVar[str]
     treats: ClassVar[tuple[Cause, ...]]
     """Causes that it may remove."""
+    needs: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Fixes that it may only work with, and why (one sentence with its source): they are tried
+    together where each alone points the right way."""
 
     share: float = 0.5
     """Share of the treated cause's nats that is expected back."""

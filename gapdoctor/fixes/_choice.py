@@ -12,13 +12,11 @@ from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Start, TrialSpec
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.fixes._base import Fix, Patient, Variant
 from gapdoctor.fixes._costs import FEWEST_FINALISTS, Arm, Bill, all_hopeful, hopeful
+from gapdoctor.fixes._gains import gain_of, treated
 from gapdoctor.fixes._lengths import of_length
 from gapdoctor.fixes._options import PlanOptions
 from gapdoctor.fixes._wording import duration
 
-WORTH = 0.2
-"""Confidence from which a cause is treated (starting value: about what every other cause that is
-not the one has at most)."""
 CONTINUED = 0.5
 """Share of the epochs that arms from the checkpoint train where no budget says less (starting
 value)."""
@@ -36,18 +34,6 @@ PLANNED = 0.85
 COMFORTABLE, LEAST_AFRESH = 0.6, 0.35
 """Shares of the epochs to which such trainings are shortened: as long as arms would be left out;
 and until one of them is paid for (starting values)."""
-
-
-def treated(fix: Fix, patient: Patient) -> tuple[Cause, ...]:
-    """Of the causes found, those that a fix treats, most likely first."""
-    found = [c for c in patient.diagnosis.causes if c.id in fix.treats and c.confidence >= WORTH]
-    return tuple(c.id for c in found if c.explained.value > 0)
-
-
-def gain_of(patient: Patient, causes: Iterable[Cause], share: float) -> float | None:
-    """Return the most that one of these causes promises, in nats; alternatives are not summed."""
-    found = [patient.causes[cause] for cause in causes]
-    return max((c.confidence * c.explained.value * share for c in found), default=None)
 
 
 # -- from where, how long, how many ------------------------------------------------------------
@@ -134,7 +120,7 @@ def _shortened(
     fewest = max(1, math.ceil(LEAST_AFRESH * patient.epochs))
     for length in range(patient.epochs, fewest - 1, -1):
         arms, _ = _arms(patient, variants, "scratch", length, options)
-        kept, _ = _bill(patient, "scratch", length, options).kept(arms)
+        kept = _bill(patient, "scratch", length, options).kept(arms).arms
         if all_hopeful(arms, kept) or (kept and length <= COMFORTABLE * patient.epochs):
             return length
     return None
@@ -154,6 +140,8 @@ class Choice:
     """Epochs of a control of that start."""
     bill: Bill
     finalists: int
+    joined: bool
+    """Whether two fixes together are reckoned with."""
 
 
 def choose(
@@ -171,11 +159,11 @@ def choose(
     for length in beginning.lengths:
         arms, alike = _arms(patient, variants, start, length, options)
         bill = _bill(patient, start, length, options)
-        kept, finalists = bill.kept(arms)
-        if all_hopeful(arms, kept) or (kept and length <= SHORTEST * patient.epochs):
+        kept = bill.kept(arms)
+        if all_hopeful(arms, kept.arms) or (kept.arms and length <= SHORTEST * patient.epochs):
             break
-    late = [arm for arm in arms if arm.fix not in {one.fix for one in kept}]
-    return Choice(kept, late, alike, start, length, bill, finalists)
+    late = [arm for arm in arms if arm.fix not in {one.fix for one in kept.arms}]
+    return Choice(kept.arms, late, alike, start, length, bill, kept.finalists, kept.joined)
 
 
 def _bill(patient: Patient, start: Start, length: int, options: PlanOptions) -> Bill:
@@ -207,7 +195,7 @@ def _arms(
     for fix, variant in variants:
         spec = _spec(patient, fix.name, variant, start, length, options.seed)
         treats = treated(fix, patient)
-        gain = gain_of(patient, treats, variant.expected_share)
+        gain = gain_of(patient, fix.name, treats, variant.expected_share)
         arm = Arm(fix.name, treats, variant, spec, options.pace.of(patient, spec), gain)
         found.append(_with_folds(patient, arm, options))
     kept: list[Arm] = []
@@ -276,6 +264,16 @@ def trials_of(patient: Patient, choice: Choice, options: PlanOptions) -> list[Tr
     return [replace(s, seed=s.seed + k) for k in seeds for s in first if not (k and s.fold)]
 
 
+def reserve_of(choice: Choice) -> list[TrialSpec]:
+    """Return the first trials of what the budget does not reach, the most expected nats first.
+
+    Only where a control of that start is planned; folds cost too much to be an afterthought.
+    """
+    starts = {arm.spec.start for arm in choice.arms}
+    late = [arm for arm in choice.late if arm.spec.start in starts and not arm.folds]
+    return [arm.spec for arm in sorted(late, key=lambda arm: (-(arm.gain or 0.0), arm.fix))]
+
+
 def without_teacher(patient: Patient, choice: Choice, options: PlanOptions) -> list[TrialSpec]:
     """Return the trial that tells whether distillation helps at all, where the budget allows.
 
@@ -296,4 +294,4 @@ def seconds_of(
 ) -> float:
     """Return the seconds of all trials that will be run."""
     more = sum(options.pace.of(patient, spec) for spec in aside)
-    return choice.bill.total(choice.arms, choice.finalists) + more
+    return choice.bill.total(choice.arms, choice.finalists, joined=choice.joined) + more

@@ -5,10 +5,11 @@ Made once and of plain data: the same inputs give the same plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, replace
 
-from gapdoctor.domain.trials import Plan, PlannedFix, Start
+from gapdoctor.domain.causes import Cause
+from gapdoctor.domain.trials import ClinicCount, Plan, PlannedFix, Start
 from gapdoctor.fixes._base import (
     Fix,
     Free,
@@ -22,16 +23,18 @@ from gapdoctor.fixes._base import (
 from gapdoctor.fixes._choice import (
     Choice,
     choose,
-    gain_of,
+    reserve_of,
     seconds_of,
     start_of,
-    treated,
     trials_of,
     without_teacher,
 )
+from gapdoctor.fixes._clinic import measured
 from gapdoctor.fixes._costs import Arm
+from gapdoctor.fixes._gains import gain_of, treated
 from gapdoctor.fixes._names import check_names
 from gapdoctor.fixes._options import PlanOptions
+from gapdoctor.fixes._together import needing
 from gapdoctor.fixes._wording import duration, notes_of
 
 __all__ = ["PlanOptions", "make_plan"]
@@ -89,6 +92,13 @@ def make_plan(patient: Patient, options: PlanOptions | None = None) -> Plan:
         finalists=choice.finalists,
         expected_seconds=seconds_of(patient, choice, aside, options) if options.measured else 0.0,
         pace=astuple(options.pace),
+        reserve=tuple(reserve_of(choice)),
+        together=tuple(
+            needing(
+                {fix.name: fix.needs for fix in fixes},
+                {arm.fix for arm in (*choice.arms, *choice.late)},
+            )
+        ),
     )
 
 
@@ -122,10 +132,11 @@ def _free(patient: Patient, proposals: Iterable[tuple[Fix, Proposal]]) -> list[P
     for fix, free in proposals:
         if isinstance(free, Free):
             treats = treated(fix, patient)
-            gain = gain_of(patient, treats, free.expected_share)
+            gain = gain_of(patient, fix.name, treats, free.expected_share)
             planned = PlannedFix(
-                fix.name, treats, free.summary, free.changes, free=True, expected_gain=gain
-            )
+                fix.name, treats, free.summary, free.changes, free=True, expected_gain=gain,
+                clinic=_seen(fix.name, treats),
+            )  # fmt: skip
             found.append(planned)
     place = {name: at for at, name in enumerate(FREE_FIRST)}
     return sorted(found, key=lambda fix: (place.get(fix.id, len(place)), fix.id))
@@ -142,7 +153,14 @@ def _planned(patient: Patient, arm: Arm, options: PlanOptions) -> PlannedFix:
         expected_seconds=(
             arm.once + arm.seconds * max(1, options.seeds) if options.measured else 0.0
         ),
+        clinic=_seen(arm.fix, arm.treats),
     )
+
+
+def _seen(fix: str, treats: Sequence[Cause]) -> ClinicCount | None:
+    """What the clinic counted of a fix, for the likeliest cause of which it counted anything."""
+    found = (measured(fix, cause) for cause in treats)
+    return next((one.count for one in found if one is not None), None)
 
 
 def _not_reached(planned: PlannedFix, arm: Arm) -> PlannedFix:

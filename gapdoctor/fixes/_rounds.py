@@ -1,14 +1,11 @@
-"""A plan as it is run: every arm on one seed, then the best ones, and two of them together."""
+"""A plan as it is run: every arm on one seed, more where these gave too little, then the best."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
-from gapdoctor.domain.recipe import Recipe
 from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Plan, Start, TrialSpec
-from gapdoctor.fixes._base import NotApplicable
 from gapdoctor.fixes._lengths import of_length
 
 
@@ -74,70 +71,24 @@ def with_length(plan: Plan, fix: str, epochs: int) -> Plan:
     return replace(plan, trials=(*trials, *last_trials(plan)))
 
 
-def pair_trials(plan: Plan, first: str, second: str) -> tuple[TrialSpec, ...] | NotApplicable:
-    """Return the trials, one a seed, of two fixes together; or why they do not go together.
+def with_reserve(plan: Plan, spec: TrialSpec) -> Plan:
+    """Return a plan in which a fix of the reserve is planned, with its trials, one a seed.
 
     Parameters
     ----------
     plan : Plan
-        Both are planned in it.
-    first, second : str
-        Fix ids; the better one first. It stands first in the pair's id.
+        As run so far.
+    spec : TrialSpec
+        One of its `reserve`.
     """
-    found = []
-    for one in (t for t in plan.trials if t.fix == first and t.fold is None):
-        other = _trial(plan, second, one.seed, {one.start})
-        control = _trial(plan, CONTROL, one.seed, {one.start})
-        if other is None or control is None:
-            return NotApplicable(f"{first} and {second} do not start from the same student")
-        both = together(control, one, other)
-        if isinstance(both, NotApplicable):
-            return both
-        found.append(both)
-    return tuple(found) or NotApplicable(f"{first} is not trained")
-
-
-def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSpec | NotApplicable:
-    """Return the trial that changes what either of two changes, or where they contradict.
-
-    Parameters
-    ----------
-    control : TrialSpec
-        Against which both are changes; of their start and seed.
-    first, second : TrialSpec
-        Of one seed and one start.
-    """
-    recipe = _merged(control.recipe, first.recipe, second.recipe)
-    epochs = _either(control.epochs, first.epochs, second.epochs)
-    if isinstance(recipe, str) or epochs is None:
-        what = recipe if isinstance(recipe, str) else "epochs"
-        return NotApplicable(f"{first.fix} and {second.fix} both change {what}, to other values")
-    return replace(
-        first,
-        fix=f"{first.fix}+{second.fix}",
-        recipe=recipe,
-        epochs=epochs,
-        larger=first.larger or second.larger,
+    fixes = tuple(
+        replace(f, status="planned", reason="") if f.id == spec.fix else f for f in plan.fixes
     )
-
-
-def _merged(before: Recipe, one: Recipe, other: Recipe) -> Recipe | str:
-    """The recipe with both sets of changes, or the field that they contradict each other in."""
-    values: dict[str, Any] = {}
-    for name in (f.name for f in fields(Recipe)):
-        old, mine, theirs = (getattr(recipe, name) for recipe in (before, one, other))
-        if mine != old and theirs != old and mine != theirs:
-            return name
-        values[name] = theirs if mine == old else mine
-    return Recipe(**values)
-
-
-def _either(before: int, one: int, other: int) -> int | None:
-    if one != before and other != before and one != other:
-        return None
-    return other if one == before else one
-
-
-def _trial(plan: Plan, fix: str, seed: int, starts: Collection[Start]) -> TrialSpec | None:
-    whole = (t for t in plan.trials if t.fold is None and t.start in starts)
-    return next((t for t in whole if t.fix == fix and t.seed == seed), None)
+    mine = [t for t in plan.trials if t.fix != WITHOUT_TEACHER]
+    seeds = dict.fromkeys(t.seed for t in mine)
+    trials = [*mine, *(replace(spec, seed=seed) for seed in seeds)]
+    trials.sort(key=lambda t: t.seed)  # stable: within a seed they keep their order
+    rest = tuple(one for one in plan.reserve if one != spec)
+    return replace(
+        plan, fixes=fixes, reserve=rest, trials=(*trials, *last_trials(plan))
+    )  # fmt: skip

@@ -16,11 +16,32 @@ class AddWeightDecay(Fix):
     """Let weights shrink that the loss does not hold up.
 
     Under decay weights are a running mean over their last 1 / (rate · decay) updates; that memory
-    should be longer than an epoch and not much longer than the training (Wang & Aitchison 2024,
-    arXiv 2405.13698, for AdamW; with SGD the same holds of the rate that momentum makes). A usual
-    decay of 5e-4 does nothing in a short training at a low rate, so it is set by that memory, and
-    is never below the usual one. For the adaptive optimizers that add decay to the gradients (Adam)
-    the usual one is taken.
+    should be longer than an epoch and not much longer than the training (Wang & Aitchison 2024, for
+    AdamW; with SGD the same holds of the rate that momentum makes). The decay is set by that
+    memory, and is never below the usual one: 5e-4 for SGD (Tian et al. 2020), 0.05 for AdamW
+    (Touvron et al. 2021).
+
+    When it helps
+    -------------
+    Where the student has learned its train rows by heart, or nothing keeps it from that, and above
+    all in a short training at a low rate: a usual decay of 5e-4 does nothing there.
+
+    When it does not
+    ----------------
+    For the adaptive optimizers that add decay to the gradients (Adam) the usual one is taken,
+    whatever the length of the training.
+
+    It is not tried where the recipe has about as much already as its optimizer bears: there must be
+    room for twice its own.
+
+    Sources
+    -------
+    - Wang & Aitchison 2024, "How to set AdamW's weight decay as you scale model and dataset size",
+      arXiv 2405.13698.
+    - Tian, Krishnan & Isola 2020, "Contrastive representation distillation" (RepDistiller), ICLR,
+      arXiv 1910.10699.
+    - Touvron, Cord, Douze, Massa, Sablayrolles & Jégou 2021, "Training data-efficient image
+      transformers & distillation through attention" (DeiT), ICML, arXiv 2012.12877.
     """
 
     name: ClassVar[str] = "add_weight_decay"

@@ -17,15 +17,36 @@ class AverageWeights(Fix):
     """Keep the mean of the student's weights over many steps instead of the last ones.
 
     Steps of a noisy gradient jump about a minimum; their mean lies nearer to it (Polyak & Juditsky
-    1992), in a flatter place that generalises better (Izmailov et al. 2018, arXiv 1803.05407).
-    Where the learning rate stays up the plain mean of the last quarter of the training is taken
-    (`swa`). Where it comes down, or the training may stop early, a moving average (`ema`,
-    Morales-Brotons et al. 2024, arXiv 2411.18704), of which less is to be expected: a falling rate
-    averages, too.
+    1992), in a flatter place that generalises better (Izmailov et al. 2018). Where the learning
+    rate stays up the plain mean of the last quarter of the training is taken (`swa`); where it
+    comes down, or the training may stop early, a moving average (`ema`, Morales-Brotons et al.
+    2024).
 
     BatchNorm statistics are estimated afresh on train rows, as they would be for the weights that
     are written. What is watched on half A is the average. It costs next to nothing and leaves
     nothing in the student.
+
+    When it helps
+    -------------
+    Where the rate stays up to the end: measured on small digits at a rate that was far too high,
+    0.2 to 0.5 of the cause's nats came back.
+
+    When it does not
+    ----------------
+    Where the rate comes down: a falling rate averages, too. Measured on small digits, nothing came
+    back.
+
+    It is not tried where the recipe averages its weights already, and where only the BatchNorm
+    statistics are stale: that is for `recalibrate_batchnorm`.
+
+    Sources
+    -------
+    - Polyak & Juditsky 1992, "Acceleration of stochastic approximation by averaging", SIAM Journal
+      on Control and Optimization 30.
+    - Izmailov, Podoprikhin, Garipov, Vetrov & Wilson 2018, "Averaging weights leads to wider optima
+      and better generalization", UAI, arXiv 1803.05407.
+    - Morales-Brotons, Vogels & Hendrikx 2024, "Exponential moving average of weights in deep
+      learning: dynamics and benefits", TMLR, arXiv 2411.18704.
     """
 
     name: ClassVar[str] = "average_weights"

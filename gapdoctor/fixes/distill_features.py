@@ -16,20 +16,39 @@ class DistillFeatures(Fix):
     """Add to the loss how far features of the student are from features of the teacher.
 
     By default two rows that look alike to a layer of the teacher are to look alike to the student's
-    (`similarity`: Tung & Mori 2019, arXiv 1907.09682); that fits layers of any size and kind.
-    `[recipe] feature_loss` may also name `attention` (where the features are large: Zagoruyko &
-    Komodakis 2017, arXiv 1612.03928; layers of images or tokens) or `mse` (what they are, through a
-    learned map of the channels: FitNets, Romero et al. 2015, arXiv 1412.6550).
+    (`similarity`: Tung & Mori 2019); that fits layers of any size and kind. `[recipe] feature_loss`
+    may also name `attention` (where the features are large: Zagoruyko & Komodakis 2017; layers of
+    images or tokens) or `mse` (what they are, through a learned map of the channels: FitNets,
+    Romero et al. 2015).
 
-    The layers are paired by depth, size and similarity (linear CKA: Kornblith et al. 2019, arXiv
-    1905.00414); the plan names them, and `[recipe] feature_layers` names others. The teacher is
-    asked at each step about the very view that the student sees. Nothing is added to the student:
-    no layer, no hook, no key.
+    The layers are paired by depth, size and similarity (linear CKA: Kornblith et al. 2019); the
+    plan names them, and `[recipe] feature_layers` names others. The teacher is asked at each step
+    about the very view that the student sees. Nothing is added to the student: no layer, no hook,
+    no key.
 
-    It helps less often than its many papers let expect. In the 13 pairs of RepDistiller (Tian et
-    al. 2020, arXiv 1910.10699) similarity alone closes 31 % of the gap between student and teacher,
-    attention 16 %, FitNets 12 %, plain distillation 44 %; beside plain distillation, as here,
-    there is less left to gain. So it is tried last.
+    When it helps
+    -------------
+    Less often than its many papers let expect. In the 13 pairs of RepDistiller (Tian et al. 2020)
+    similarity alone closes 31 % of the gap between student and teacher, attention 16 %, FitNets 12
+    %, plain distillation 44 %.
+
+    When it does not
+    ----------------
+    Beside plain distillation, as here, there is less left to gain. So it is tried last.
+
+    It is not tried where the recipe learns the teacher's features already, and where no layers of
+    the two models can be listened to and paired, as with a teacher that is a file of logits.
+
+    Sources
+    -------
+    - Tung & Mori 2019, "Similarity-preserving knowledge distillation", ICCV, arXiv 1907.09682.
+    - Zagoruyko & Komodakis 2017, "Paying more attention to attention", ICLR, arXiv 1612.03928.
+    - Romero, Ballas, Kahou, Chassang, Gatta & Bengio 2015, "FitNets: hints for thin deep nets",
+      ICLR, arXiv 1412.6550.
+    - Kornblith, Norouzi, Lee & Hinton 2019, "Similarity of neural network representations
+      revisited", ICML, arXiv 1905.00414.
+    - Tian, Krishnan & Isola 2020, "Contrastive representation distillation" (RepDistiller), ICLR,
+      arXiv 1910.10699.
     """
 
     name: ClassVar[str] = "distill_features"

@@ -15,15 +15,32 @@ from gapdoctor.fixes._features import pairs_for, told_pairs
 class DistillHints(Fix):
     """Train in two stages: a middle layer copies one of the teacher, then the whole loss follows.
 
-    The hints of FitNets (Romero et al. 2015, arXiv 1412.6550), made for students that are hard to
-    train: thin and deep ones. In the first epochs the only loss is how far the student's middle
-    layer, through a learned map of its channels, is from the teacher's; from there on the recipe
-    runs as it did. Both stages together are as long as the control, and the learning rate follows
-    its schedule through both. `[recipe] hint_epochs = 0` keeps the hints beside the other losses
-    throughout.
+    These are the hints of FitNets (Romero et al. 2015). In the first epochs the only loss is how
+    far the student's middle layer, through a learned map of its channels, is from the teacher's;
+    from there on the recipe runs as it did. Both stages together are as long as the control, and
+    the learning rate follows its schedule through both. `[recipe] hint_epochs = 0` keeps the hints
+    beside the other losses throughout.
 
-    Below plain distillation in 12 of the 13 pairs in which it was tried again (RepDistiller, Tian
-    et al. 2020, arXiv 1910.10699): it is tried last of all.
+    When it helps
+    -------------
+    It was made for students that are hard to train: thin and deep ones.
+
+    When it does not
+    ----------------
+    Nearly always: it was below plain distillation in 12 of the 13 pairs in which it was tried again
+    (RepDistiller, Tian et al. 2020). So it is tried last of all.
+
+    It is not tried where the recipe learns the teacher's features already, where no layers of the
+    two models can be listened to and paired, as with a teacher that is a file of logits, where only
+    the BatchNorm statistics are stale, and where a training of one epoch has no room for a first
+    stage.
+
+    Sources
+    -------
+    - Romero, Ballas, Kahou, Chassang, Gatta & Bengio 2015, "FitNets: hints for thin deep nets",
+      ICLR, arXiv 1412.6550.
+    - Tian, Krishnan & Isola 2020, "Contrastive representation distillation" (RepDistiller), ICLR,
+      arXiv 1910.10699.
     """
 
     name: ClassVar[str] = "distill_hints"

@@ -13,9 +13,25 @@ from gapdoctor.fixes._base import Fix, Free, NotApplicable, Patient
 class RecalibrateBatchnorm(Fix):
     """Estimate the student's BatchNorm statistics afresh on train rows; nothing is trained.
 
-    Running statistics that lag behind the weights (a tiny momentum, very small batches, weights
-    copied without their buffers) spoil eval mode alone. The plain mean over a thousand rows is
-    better than the running one (Wu & Johnson 2021, arXiv 2105.07576, take 10³ to 10⁴).
+    The plain mean over a thousand rows is better than the running one (Wu & Johnson 2021 take 10³
+    to 10⁴).
+
+    When it helps
+    -------------
+    Where running statistics lag behind the weights: a tiny momentum, very small batches, weights
+    copied without their buffers. They spoil eval mode alone. What fresh statistics give back the
+    diagnosis has measured already, on rows that chose nothing.
+
+    When it does not
+    ----------------
+    It mends the statistics alone: weights that were badly trained stay so, and what is left is for
+    the fixes that train.
+
+    It is not tried where the student holds no BatchNorm statistics, and where they are not stale.
+
+    Sources
+    -------
+    - Wu & Johnson 2021, "Rethinking 'batch' in BatchNorm", arXiv 2105.07576.
     """
 
     name: ClassVar[str] = "recalibrate_batchnorm"

@@ -14,11 +14,26 @@ from gapdoctor.fixes._signs import rises
 class StopEarly(Fix):
     """Stop once the loss on half A has not fallen for some epochs, and keep the best weights.
 
-    Worth it where the held-out loss has risen since its minimum (Prechelt 1998). With a
-    distillation loss that leaves the scale of the logits free it can stop far too early: in one
-    published log the cross-entropy rises from 2.2 to 4.0 while accuracy goes from 63 to 76 % (arXiv
-    2403.01427), so the result is compared at its own temperature and its accuracy counts too. It is
-    compared with a control that ran to its end, and that is said.
+    It is compared with a control that ran to its end, and that is said.
+
+    When it helps
+    -------------
+    Where the held-out loss has risen since its minimum (Prechelt 1998).
+
+    When it does not
+    ----------------
+    With a distillation loss that leaves the scale of the logits free it can stop far too early: in
+    one published log the cross-entropy rises from 2.2 to 4.0 while accuracy goes from 63 to 76 %
+    (Sun et al. 2024), so the result is compared at its own temperature and its accuracy counts too.
+
+    It is not tried where the held-out loss ends near its minimum, where the recipe stops early
+    already, and where the checkpoint is its own best epoch on held-out data.
+
+    Sources
+    -------
+    - Prechelt 1998, "Early stopping – but when?", in Neural Networks: Tricks of the Trade.
+    - Sun, Ren, Li, Wang & Cao 2024, "Logit standardization in knowledge distillation", CVPR, arXiv
+      2403.01427.
     """
 
     name: ClassVar[str] = "stop_early"

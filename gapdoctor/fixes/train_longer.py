@@ -15,12 +15,24 @@ from gapdoctor.fixes._signs import rises, unstable
 class TrainLonger(Fix):
     """Train for more epochs; the schedule is stretched and keeps its shape.
 
-    Distillation wants patience: its task is to match a function, which goes on improving long after
-    a classification has settled (Beyer et al. 2022, arXiv 2106.05237: 1,200 epochs are a "good
-    middle ground" on ImageNet). It is compared with a control that ran its own, shorter time, and
-    that is said.
+    It is compared with a control that ran its own, shorter time, and that is said.
 
-    Of no use where the held-out loss rises already, or where the rate is too high.
+    When it helps
+    -------------
+    Distillation wants patience: its task is to match a function, which goes on improving long after
+    a classification has settled (Beyer et al. 2022: 1,200 epochs are a "good middle ground" on
+    ImageNet).
+
+    When it does not
+    ----------------
+    Of no use where the held-out loss rises already before the end, or where the rate is too high:
+    more of an unstable training is no help. Then it is not tried, nor where only the BatchNorm
+    statistics are stale: that is for `recalibrate_batchnorm`.
+
+    Sources
+    -------
+    - Beyer, Zhai, Royer, Markeeva, Anil & Kolesnikov 2022, "Knowledge distillation: a good teacher
+      is patient and consistent", CVPR, arXiv 2106.05237.
     """
 
     name: ClassVar[str] = "train_longer"

@@ -10,14 +10,17 @@ from gapdoctor.errors import GapDoctorError
 from gapdoctor.report.blocks import Block, Callout, Figure, Grid, Lead, Listing, Paragraph, Section
 from gapdoctor.report.clean import cleaned
 from gapdoctor.report.comparison import compare
-from gapdoctor.report.parts import arms, comparison, fix_lead, fixes, needed, trials
+from gapdoctor.report.parts import arms, comparison, fix_lead, fixes, needed, rounds, trials
 from gapdoctor.report.sections import sections
 from gapdoctor.report.wording import TITLES, verdict_sentence
 
 FORMATS = ("html", "md")
 _NOT_AGAIN = ("verdict", "next", "run")
 """Sections of the diagnosis that what `fix` found takes the place of."""
-_SHOWN = ("fix", "fixes", "changes", "needed", "arms", "untried", "healed", "written", "fix-notes")
+_SHOWN = (
+    "fix", "fixes", "rounds", "changes", "needed", "arms", "untried", "healed", "written",
+    "fix-notes",
+)  # fmt: skip
 
 
 def fix_sections(
@@ -92,15 +95,24 @@ def fix_page(
 
 def _short(section: Section) -> Section:
     """Of the longer sections what a screen has room for: the reports hold the rest."""
+    grids = [b for b in section.blocks if isinstance(b, Grid)]
+    shown: list[Block]
     if section.id == "fixes":
-        tables = [b for b in section.blocks if not isinstance(b, Figure)]
-        shown: list[Block] = list(tables[:1])
+        told = [b for b in section.blocks if isinstance(b, Paragraph)]
+        shown = [*grids[:1], *told]
+    elif section.id == "rounds":
+        shown = [Listing(tuple(map(_in_words, grids[0].rows)))]
     elif section.id == "healed":
-        whole = next(b for b in section.blocks if isinstance(b, Grid))
-        shown = [b for b in section.blocks if b is not whole]
+        shown = [b for b in section.blocks if b is not grids[0]]
     else:
         return section
     return replace(section, blocks=tuple(shown))
+
+
+def _in_words(row: tuple[str, ...]) -> str:
+    """A round: its names and its reason are too long for columns of a screen."""
+    place, trained, why = row
+    return f"{place}. {trained}: {why}"
 
 
 def _found(diagnosis: Diagnosis, outcome: Outcome, after: Diagnosis | None) -> tuple[Section, ...]:
@@ -108,6 +120,7 @@ def _found(diagnosis: Diagnosis, outcome: Outcome, after: Diagnosis | None) -> t
     parts: tuple[tuple[str, str, tuple[Block, ...]], ...] = (
         ("fix", "What closes the gap", (fix_lead.lead(d, o),)),
         ("fixes", "Fixes, ranked", fixes.ranking(o)),
+        ("rounds", "What was tried, in which order, and why", rounds.rounds(o)),
         ("changes", "What each fix changes", fixes.changes(o)),
         ("needed", "What it would take to tell", needed.needed(d, o)),
         ("healed", "Before and after", _healed(d, None if after is None else cleaned(after))),

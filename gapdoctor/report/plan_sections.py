@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gapdoctor.domain.diagnosis import Diagnosis
-from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Change, Plan, PlannedFix
-from gapdoctor.report.blocks import Block, Lead, Listing, Paragraph, Section
+from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Change, ClinicCount, Plan, PlannedFix
+from gapdoctor.report.blocks import Block, Column, Grid, Lead, Listing, Paragraph, Section
 from gapdoctor.report.clean import cleaned
 from gapdoctor.report.parts.setup import shown_value
-from gapdoctor.report.quantities import interval, nats, percent
+from gapdoctor.report.quantities import MISSING, interval, nats, percent
 from gapdoctor.report.wording import subject
 
 _FROM = {"scratch": "from scratch", "checkpoint": "from the checkpoint"}
+_MINUTE, _HOUR = 60.0, 3600.0
+_LEAST = 0.01
+"""Nats a minute of the most promising fix below which a plan counts by the hour."""
 
 
 def plan_page(diagnosis: Diagnosis, plan: Plan, *, width: int = 80, color: bool = False) -> str:
@@ -73,14 +76,83 @@ def _causes(diagnosis: Diagnosis) -> tuple[Block, ...]:
 
 def _fixes(plan: Plan) -> tuple[Block, ...]:
     planned = [f for f in plan.fixes if f.status == "planned"]
-    return _listing(*(_fix(f, number) for number, f in enumerate(planned, 1)))
+    if not planned:
+        return ()
+    told: list[Block] = [_promises(planned), Listing(tuple(_fix(f) for f in planned))]
+    if not all(f.free for f in planned):
+        told.insert(0, Paragraph(
+            "What trains nothing comes first, then what promises most for the time until its "
+            "first result. The time is that of all its seeds."
+        ))  # fmt: skip
+    if any(f.clinic is not None for f in planned):
+        told.append(Paragraph(
+            "The clinic plants faults in small pairs and tries fixes on them; a fix helped where "
+            "the whole 95 % interval of fix − control is below 0, harmed where it is above."
+        ))  # fmt: skip
+    return tuple(told)
 
 
-def _fix(fix: PlannedFix, number: int) -> str:
-    treats = f" Treats {', '.join(fix.treats)}." if fix.treats else ""
+def _promises(planned: Sequence[PlannedFix]) -> Grid:
+    """What each fix is expected to give back, and for how much time: the order is by that."""
+    span, unit = _unit(planned)
+    columns = (
+        Column("Fix"),
+        Column("Expected", "number"),
+        Column("Time", "number"),
+        Column(f"Nats/{unit}", "number"),
+    )
+    rates = [None if (rate := _per_second(fix)) is None else span * rate for fix in planned]
+    largest = max((rate for rate in rates if rate is not None), default=0.0)
+    rows = tuple(
+        (f"{place}. {fix.id}", _gain(fix), _cost(fix),
+         "" if rate is None else nats(rate, like=largest))
+        for place, (fix, rate) in enumerate(zip(planned, rates, strict=True), 1)
+    )  # fmt: skip
+    return Grid("What is expected of each fix, and what it takes", columns, rows)
+
+
+def _unit(planned: Sequence[PlannedFix]) -> tuple[float, str]:
+    """One for all, so that they can be compared: the seconds that it has, and its name."""
+    rates = [rate for fix in planned if (rate := _per_second(fix)) is not None]
+    by_hour = 0 < _MINUTE * max(rates, default=0.0) < _LEAST
+    return (_HOUR, "h") if by_hour else (_MINUTE, "min")
+
+
+def _per_second(fix: PlannedFix) -> float | None:
+    if fix.free or fix.expected_gain is None or fix.expected_seconds <= 0:
+        return None
+    return fix.expected_gain / fix.expected_seconds
+
+
+def _gain(fix: PlannedFix) -> str:
+    return MISSING if fix.expected_gain is None else f"{nats(fix.expected_gain)} nats"
+
+
+def _cost(fix: PlannedFix) -> str:
+    if fix.free:
+        return "no training"
+    return _time(fix.expected_seconds) if fix.expected_seconds > 0 else "not measured"
+
+
+def _fix(fix: PlannedFix) -> str:
+    treats = f" Treats {_treated(fix)}." if fix.treats else ""
     changes = "; ".join(_change(change) for change in fix.changes)
     changed = f" Changes {changes}." if changes else ""
-    return f"{number}. `{fix.id}`: {fix.summary}{treats}{changed} {_expected(fix)}"
+    start = f" Starts {_FROM[fix.start]}." if fix.start else ""
+    return f"`{fix.id}`: {fix.summary}{treats}{changed}{start}"
+
+
+def _treated(fix: PlannedFix) -> str:
+    """The causes, each with what the clinic says of it."""
+    told = [f"{cause}{_counted(fix.clinic, cause)}" for cause in fix.treats]
+    return ", ".join(told)
+
+
+def _counted(clinic: ClinicCount | None, cause: str) -> str:
+    if clinic is None or clinic.cause != cause or not clinic.faults:
+        return ""
+    faults = f"{clinic.faults} such {'fault' if clinic.faults == 1 else 'faults'}"
+    return f" (helped {clinic.helped} of {faults} in the clinic, harmed {clinic.harmed})"
 
 
 def _change(change: Change) -> str:
@@ -90,15 +162,6 @@ def _change(change: Change) -> str:
 
 def _shown(value: Any) -> str:
     return f"({shown_value(value)})" if isinstance(value, Mapping) else shown_value(value)
-
-
-def _expected(fix: PlannedFix) -> str:
-    gain = "" if fix.expected_gain is None else f"{nats(fix.expected_gain)} nats expected, "
-    if fix.free:
-        return f"{gain}nothing is trained.".capitalize()
-    start = f" {_FROM[fix.start]}" if fix.start else ""
-    cost = f"{_time(fix.expected_seconds)}{start}" if fix.expected_seconds else f"trained{start}"
-    return f"{gain}{cost}.".capitalize()
 
 
 def _time(seconds: float) -> str:
@@ -111,6 +174,7 @@ def _trials(plan: Plan) -> tuple[Block, ...]:
     seeds = sorted({t.seed for t in plan.trials})
     count = f"{len(seeds)} seeds ({seeds[0]} to {seeds[-1]})" if len(seeds) > 1 else "1 seed"
     told = [f"All start {_FROM[plan.start]}: {plan.start_reason}.", _rounds(plan, count)]
+    told += [*_together(plan), *_reserve(plan)]
     if any(t.fix == WITHOUT_TEACHER for t in plan.trials):
         told.append("One training without the teacher tells whether distillation helps at all.")
     for fix, parts in sorted({(t.fix, t.fold[1]) for t in plan.trials if t.fold}):
@@ -135,8 +199,25 @@ def _rounds(plan: Plan, seeds: str) -> str:
         return f"{told}, as the fix."
     return (
         f"{told}; every fix on the first seed, then the best {plan.finalists} on all of them, "
-        "and the best two together where they can be."
+        "and the best of them together where they can be."
     )
+
+
+def _together(plan: Plan) -> list[str]:
+    told = []
+    for group in plan.together:
+        names = [f"`{fix}`" for fix in group.fixes]
+        told.append(
+            f"{', '.join(names[:-1])} and {names[-1]} are tried together if each alone points the "
+            f"right way: {group.reason}"
+        )
+    return told
+
+
+def _reserve(plan: Plan) -> list[str]:
+    names = [f"`{fix}`" for fix in dict.fromkeys(t.fix for t in plan.reserve)]
+    told = f"If these give too little back and budget is left: {', then '.join(names)}."
+    return [told] if names else []
 
 
 def _left_out(plan: Plan) -> tuple[Block, ...]:

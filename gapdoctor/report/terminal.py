@@ -177,7 +177,8 @@ def _narrow_table(grid: Grid, room: int) -> Table | None:
     if sum(least) > room:
         return None
     table = Table(box=None, padding=(0, _GUTTER, 0, 0), pad_edge=False, header_style="dim")
-    for head, column, width in zip(heads, grid.columns, _shared(room, least, whole), strict=True):
+    widths = _shared(room, columns, least, whole)
+    for head, column, width in zip(heads, grid.columns, widths, strict=True):
         side: Literal["left", "right"] = "right" if column.kind == "number" else "left"
         table.add_column(head, justify=side, width=width)
     for row in rows:
@@ -189,15 +190,33 @@ def _longest(parts: Iterable[str]) -> int:
     return max(map(cell_len, parts), default=0)
 
 
-def _shared(room: int, least: Sequence[int], whole: Sequence[int]) -> list[int]:
-    """Widths from `least` to `whole`: what is left of the room goes where most is missing."""
+def _shared(
+    room: int, columns: Sequence[Sequence[str]], least: Sequence[int], whole: Sequence[int]
+) -> list[int]:
+    """Widths from `least` to `whole`: what is left of the room goes where it saves most lines."""
     widths = list(least)
-    for _ in range(room - sum(least)):
-        missing = [full - width for width, full in zip(widths, whole, strict=True)]
-        if max(missing) <= 0:
-            break
-        widths[missing.index(max(missing))] += 1
-    return widths
+    while True:
+        spare = room - sum(widths)
+        now = _height(columns, widths)
+        steps: list[tuple[float, int, int]] = []
+        for i, width in enumerate(widths):
+            for more in range(1, min(spare, whole[i] - width) + 1):
+                then = _height(columns, [*widths[:i], width + more, *widths[i + 1 :]])
+                steps.append(((now - then) / more, -more, i))
+        if not steps:
+            return widths
+        _, more, i = max(steps)
+        widths[i] -= more
+
+
+def _height(columns: Sequence[Sequence[str]], widths: Sequence[int]) -> float:
+    """Lines of a table; those of single cells count a little, since two may have to give way."""
+    lines = [
+        [sum(len(_wrapped(line, width)) for line in cell.splitlines()) for cell in cells]
+        for cells, width in zip(columns, widths, strict=True)
+    ]
+    rows: list[tuple[int, ...]] = list(zip(*lines, strict=True))
+    return sum(map(max, rows)) + 0.1 * sum(map(sum, rows))
 
 
 def _figure(console: Console, figure: Figure) -> None:

@@ -16,7 +16,7 @@ RECORD = "diagnosis.json"
 """Written last: where it stands, the run it tells of is whole."""
 
 PLAN = "plan.json"
-"""Where `fix` stands without a diagnosis: called from Python, on live objects."""
+"""By it a folder is known as ours where the diagnosis is missing."""
 
 REPORTS = ("report.html", "report.md", "report.xml")
 

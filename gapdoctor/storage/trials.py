@@ -74,7 +74,7 @@ def outcome_from_json(text: str, name: str = "fix.json") -> Outcome:
 
 def _plan_out(plan: Plan) -> dict[str, Any]:
     content = plain(plan, whole=True)
-    for holder in (content, *content["trials"]):
+    for holder in (content, *content["trials"], *content["reserve"]):
         holder["recipe"] = {k: v for k, v in holder["recipe"].items() if v is not None}
     return content  # type: ignore[no-any-return]
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from gapdoctor.domain.trials import CONTROL, Plan, PlannedFix, Start, TrialRecord, TrialSpec
+from gapdoctor.domain.trials import (
+    CONTROL,
+    Change,
+    Plan,
+    PlannedFix,
+    Start,
+    TrialRecord,
+    TrialSpec,
+)
 from gapdoctor.verify import Arm, Comparison
 
 
@@ -49,15 +57,25 @@ def comparisons_of(
     ]
 
 
-def joined(plan: Plan, first: str, second: str) -> PlannedFix:
-    """Return two planned fixes as one."""
-    one, other = (next(f for f in plan.fixes if f.id == name) for name in (first, second))
-    gains = [f.expected_gain for f in (one, other) if f.expected_gain is not None]
+def joined(plan: Plan, *names: str) -> PlannedFix:
+    """Return planned fixes as one; the first decides where it starts."""
+    parts = [next(f for f in plan.fixes if f.id == name) for name in names]
+    gains = [f.expected_gain for f in parts if f.expected_gain is not None]
     return replace(
-        one,
-        id=f"{first}+{second}",
-        treats=tuple(dict.fromkeys((*one.treats, *other.treats))),
-        summary=f"{one.summary} {other.summary}",
-        changes=(*one.changes, *(c for c in other.changes if c not in one.changes)),
+        parts[0],
+        id="+".join(names),
+        treats=tuple(dict.fromkeys(cause for f in parts for cause in f.treats)),
+        summary=" ".join(f.summary for f in parts),
+        changes=_once(change for f in parts for change in f.changes),
         expected_gain=max(gains, default=None),
+        clinic=None,
     )
+
+
+def _once(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Each as it came first: lists among their values cannot be hashed."""
+    found: list[Change] = []
+    for change in changes:
+        if change not in found:
+            found.append(change)
+    return tuple(found)

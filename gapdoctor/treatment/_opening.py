@@ -18,6 +18,8 @@ FROM_CHECKPOINT = " Trials start from the checkpoint."
 TOLERATED = 1.1
 """Times by which the first control may be dearer or cheaper than planned before the plan is made
 again (starting value)."""
+CONTROLS = "the control: what a training costs here, and whether the recipe makes such a student"
+AT_ONCE = "the most hopeful fix: a wrong rate keeps a control behind wherever it begins"
 SPENT = 1e-3
 """Seconds: what is left of a budget that is spent; 0 would be none at all."""
 
@@ -44,7 +46,7 @@ class Opening:
         too, has to stay behind.
         """
         first = _first_control(plan)
-        self.trials.run(first)
+        self.trials.run(first, CONTROLS)
         control = self.trials.arm(CONTROL, plan.start) if first else None
         if control is None:
             return plan
@@ -63,7 +65,7 @@ class Opening:
         fix = next((f for f in plan.fixes if f.status == "planned" and not f.free), None)
         if fix is None or not AFRESH & {*fix.treats[:1]}:
             return False
-        self.trials.run([t for t in first_trials(plan) if t.fix == fix.id][:1])
+        self.trials.run([t for t in first_trials(plan) if t.fix == fix.id][:1], AT_ONCE)
         arm = self.trials.arm(fix.id, plan.start)
         return arm is not None and control_near_given(arm, self.given, self.limit).near
 
@@ -76,7 +78,7 @@ class Opening:
         )
         moved = replace(make_plan(self.patient, self.options), budget=plan.budget)
         first = _first_control(moved)
-        self.trials.run(first)
+        self.trials.run(first, CONTROLS)
         return self._without_idle(self._paced(moved, first[0]) if first else moved)
 
     def _paced(self, plan: Plan, control: TrialSpec) -> Plan:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gapdoctor.domain.trials import CONTROL, FixRecord, Plan, PlannedFix
 from gapdoctor.fixes._base import Patient, changes_between
-from gapdoctor.fixes._choice import treated
+from gapdoctor.fixes._gains import treated
 from gapdoctor.fixes.retrain_as_declared import RetrainAsDeclared
 from gapdoctor.treatment._arms import Trained
 from gapdoctor.verify import Arm, Comparison, judge

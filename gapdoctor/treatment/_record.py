@@ -81,6 +81,7 @@ def outcome_of(
         histories={
             r.name: TrialFolder(folder / r.name).curve() for r in records if r.status == "done"
         },
+        rounds=treated.rounds,
         notes=(*treated.plan.notes, *treated.notes, *_needed(treated), *notes),
         student=student,
     )

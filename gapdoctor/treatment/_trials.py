@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gapdoctor.domain.trials import Start, TrialSpec
+from gapdoctor.domain.trials import Round, Start, TrialSpec
 from gapdoctor.engines._base import Conditions, Engine, Watcher
 from gapdoctor.training.folder import TrialFolder
 from gapdoctor.training.heldout import read_outputs
 from gapdoctor.treatment._arms import Trained
 from gapdoctor.verify import Arm, HeldoutRows
+
+_TOLD = ("fix", "seed")
 
 
 @dataclass
@@ -26,6 +28,8 @@ class Trials:
     scaled: bool
     """Whether each has a temperature of its own."""
     trained: Trained = field(default_factory=lambda: Trained((), ()))
+    rounds: list[Round] = field(default_factory=list)
+    """What was run in which order, and why."""
     _scored: dict[tuple[str, ...], Arm] = field(default_factory=dict)
 
     @property
@@ -38,8 +42,12 @@ class Trials:
         """What they took, all together."""
         return sum(record.seconds for record in self.trained.records)
 
-    def run(self, specs: Sequence[TrialSpec]) -> None:
-        """Run some; one that is done is not run again."""
+    def run(self, specs: Sequence[TrialSpec], reason: str) -> None:
+        """Run some, for a reason; one that is done is not run again."""
+        new = [spec for spec in specs if spec not in self.trained.specs]
+        if new:
+            fixes, seeds = (dict.fromkeys(getattr(s, name) for s in new) for name in _TOLD)
+            self.rounds.append(Round(tuple(fixes), tuple(seeds), reason))
         if specs:
             records = self.engine.run(specs, self.conditions, self.watcher)
             self.trained = self.trained.and_(specs, records)

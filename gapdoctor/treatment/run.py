@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from torch import nn
@@ -14,22 +15,23 @@ from gapdoctor.domain.trials import (
     FixRecord,
     Plan,
     PlannedFix,
+    Round,
     Start,
     TrialSpec,
 )
 from gapdoctor.engines._base import Applied, Conditions, Engine, Watcher
-from gapdoctor.fixes._base import NotApplicable, Patient
+from gapdoctor.fixes._base import Patient
 from gapdoctor.fixes._options import PlanOptions
-from gapdoctor.fixes._rounds import first_trials, last_trials, later_trials, pair_trials
 from gapdoctor.observe.case import Case
 from gapdoctor.training.folder import TrialFolder
 from gapdoctor.training.students import read_trained
-from gapdoctor.treatment._arms import Trained, comparisons_of, joined
+from gapdoctor.treatment._arms import Trained
 from gapdoctor.treatment._folds import lengths_of_folds
 from gapdoctor.treatment._free import SCALE, FreeResult, try_free
 from gapdoctor.treatment._given import start_from
 from gapdoctor.treatment._opening import Opening
 from gapdoctor.treatment._own_loop import RETRAIN, retrained, told
+from gapdoctor.treatment._rounds import Rounds
 from gapdoctor.treatment._trials import Trials
 from gapdoctor.verify import (
     Arm,
@@ -42,7 +44,6 @@ from gapdoctor.verify import (
     choose,
     difference_interval,
     judge,
-    rank,
     untested,
 )
 
@@ -60,6 +61,7 @@ class Treated:
     """The best first."""
     choice: Choice
     judgement: Judgement
+    rounds: tuple[Round, ...]
     notes: tuple[str, ...]
     student: nn.Module | None
     """The one that is chosen, in eval mode; None where none is."""
@@ -106,58 +108,27 @@ class Treatment:
         trials = Trials(
             self.engine, self.conditions, self.watcher, free.given.rows, scaled=self.scaled
         )
-        self.given = free.arm
         opening = Opening(self.patient, self.options, trials, free.arm, self.limit)
         plan = opening.of(self.plan)
         self.notes += opening.notes
-        plan, comparisons, finalists = self._rounds(plan, trials)
-        judgement = judge(comparisons, self.rng, finalists=finalists)
-        choice = self._choice(free, comparisons, judgement, trials.arms())
+        rounds = Rounds(
+            self.patient, opening.options.pace, trials, free.arm, self.limit,
+            partial(self._with_lengths, trials=trials), self.notes,
+        )  # fmt: skip
+        ran = rounds.run(plan)
+        judgement = judge(ran.comparisons, self.rng, finalists=ran.finalists)
+        choice = self._choice(free, ran.comparisons, judgement, trials.arms())
         self._ask_without_teacher(trials.arms())
-        return self._told(plan, free, trials, judgement, choice)
-
-    # -- rounds ------------------------------------------------------------------------------
-
-    def _rounds(self, plan: Plan, trials: Trials) -> tuple[Plan, list[Comparison], Sequence[str]]:
-        """Every arm on one seed; the best ones, and two of them together, on the others."""
-        trials.run(first_trials(plan))
-        plan = self._with_lengths(plan, trials)
-        ranking = rank(comparisons_of(plan.fixes, trials.arms()))
-        best = list(ranking.to_combine[:2])
-        pair: list[PlannedFix] = []
-        if len(best) == 2:
-            found = pair_trials(plan, best[0], best[1])
-            if isinstance(found, NotApplicable):
-                self.notes.append(f"{found.reason}.")
-            else:
-                trials.run([t for t in found if t.seed == plan.seed])
-                pair = [joined(plan, best[0], best[1])]
-        plan = replace(plan, fixes=(*pair, *plan.fixes))
-        ranking = rank(comparisons_of(plan.fixes, trials.arms()))
-        finalists = list(ranking.finalists[: plan.finalists])
-        single = [name for name in finalists if "+" not in name]
-        more = list(later_trials(plan, single, ["scratch"] if self._far_ahead(trials) else []))
-        if pair and pair[0].id in finalists:
-            found = pair_trials(plan, best[0], best[1])
-            more += [] if isinstance(found, NotApplicable) else list(found)
-        trials.run(more)
-        trials.run(last_trials(plan))
-        return plan, comparisons_of(plan.fixes, trials.arms()), finalists
+        return self._told(ran.plan, free, trials, judgement, choice)
 
     def _with_lengths(self, plan: Plan, trials: Trials) -> Plan:
-        """Folds are trained: train what they tell the length of, too."""
+        """What the folds tell, once they are trained."""
         found = lengths_of_folds(
             plan, trials.trained, self.folder, self.rng, scaled=self.scaled, limit=self.limit,
             groups=self.case.groups,
         )  # fmt: skip
         self.notes += found.notes
-        trials.run([t for t in first_trials(found.plan) if t not in plan.trials])
         return found.plan
-
-    def _far_ahead(self, trials: Trials) -> bool:
-        """Whether the control from scratch is far better than the given student."""
-        control = trials.arm(CONTROL, "scratch")
-        return control is not None and control.loss_on_a < self.given.loss_on_a - self.limit
 
     # -- what is said ------------------------------------------------------------------------
 
@@ -210,7 +181,7 @@ class Treatment:
         rest = [_untried(plan, p, trained) for p in plan.fixes if p.id not in known]
         return Treated(
             plan, free, trained, arms, best_first((*judged, *rest)), choice, judgement,
-            (*self.notes, *judgement.notes), student, spec, order,
+            tuple(trials.rounds), (*self.notes, *judgement.notes), student, spec, order,
         )  # fmt: skip
 
     def _chosen(

@@ -84,6 +84,41 @@ def test_the_same_page_in_markdown(tilt):
     )
 
 
+def test_lists_are_filled_and_what_else_is_set_out_stays(tilt):
+    tilt.write_text(
+        PLUGIN.replace(
+            "    - stays a list\n",
+            "    - whose items may be longer than a line of the terminal and\n"
+            "      go on below their beginning\n\n"
+            "    | a table | of more columns than the terminal has beside it |\n",
+        )
+    )
+    assert manual.to_text(manual.plugin_page("probe", tilt), 40).splitlines()[6:13] == [
+        "- a list",
+        "- whose items may be longer than a line",
+        "  of the terminal and go on below their",
+        "  beginning",
+        "",
+        "| a table | of more columns than the terminal has beside it |",
+        "",
+    ]
+
+
+def test_an_underlined_line_of_a_docstring_is_a_heading(tilt):
+    tilt.write_text(
+        PLUGIN.replace(
+            "    - a list\n    - stays", "    When it helps\n    ----\n    On\n    ships"
+        )
+    )
+    page = manual.plugin_page("probe", tilt)
+    assert page.sections == (
+        ("", "A paragraph that is\nbroken anywhere."),
+        ("When it helps", "On\nships a list"),
+    )
+    assert "\n\nWhen it helps\n  On ships a list\n\nLimits\n" in manual.to_text(page, 60)
+    assert "*When it helps.* On\nships a list\n" in manual.to_markdown(page)
+
+
 def test_a_file_without_its_plugin_says_so(tilt):
     other = tilt.with_name("slope.py")
     tilt.rename(other)
@@ -151,6 +186,8 @@ def test_without_a_name_all_are_listed(gapdoctor):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_pages_follow_the_width_of_the_terminal():
-    page = manual.find_page("overfitting")
-    assert max(map(len, manual.to_text(page, 50).splitlines())) <= 50
+@pytest.mark.parametrize("kind", ["cause", *manual.PLUGIN_KINDS])
+def test_pages_follow_the_width_of_the_terminal(kind):
+    for page in manual.all_pages():
+        if page.kind == kind:
+            assert max(map(len, manual.to_text(page, 80).splitlines())) <= 80, page.name

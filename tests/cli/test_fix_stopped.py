@@ -84,14 +84,22 @@ def undisturbed(write, tmp_path_factory) -> dict[str, Any]:
 # -- signals ---------------------------------------------------------------------------------------
 
 
+def started(command: Path) -> subprocess.Popen[str]:
+    """Begin the fix in a session of its own."""
+
+    def hear() -> None:  # what a shell runs behind its back may ignore signals, and hands that on
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    return subprocess.Popen(
+        [str(command), *FIX], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True, preexec_fn=hear,
+    )  # fmt: skip
+
+
 def stopped(command: Path, send: Callable[[int, int], None], finished: int) -> tuple[int, int, str]:
     """Run the fix, send it a SIGTERM after so many trainings; session, exit code and stderr."""
-    # What a shell runs behind its back may ignore signals, and hands that on.
-    ran = subprocess.Popen(
-        [str(command), *FIX], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
-    )  # fmt: skip
+    ran = started(command)
     late = time.monotonic() + 600
     while len(done(OUT)) < finished and time.monotonic() < late:
         assert ran.poll() is None, ran.stderr.read() if ran.stderr else ""
@@ -101,23 +109,25 @@ def stopped(command: Path, send: Callable[[int, int], None], finished: int) -> t
     return ran.pid, ran.returncode, said
 
 
+def alive(session: int) -> list[str]:
+    """The commands of a session's processes."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, own = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(own) == session and state != "Z":
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
 def left_behind(session: int) -> list[str]:
     """The commands of a session's processes that have not ended within a few seconds."""
-    found: dict[str, str] = {}
     late = time.monotonic() + 30
-    while time.monotonic() < late:
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                state, _, _, own = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-                if int(own) == session and state != "Z":
-                    found[folder.name] = (folder / "cmdline").read_text().replace("\0", " ")
-            except OSError:  # it has just ended
-                continue
-        if not found:
-            break
+    while (found := alive(session)) and time.monotonic() < late:
         time.sleep(0.1)
-    return list(found.values())
+    return found
 
 
 def test_a_schedulers_signal_loses_nothing_that_is_finished(command, pair, undisturbed):
@@ -139,6 +149,21 @@ def test_a_schedulers_signal_loses_nothing_that_is_finished(command, pair, undis
     assert app.run([*FIX, "-q"]) == 0
     assert kept.items() <= done(OUT).items()
     assert told(OUT) == undisturbed
+
+
+def test_ctrl_c_while_processes_are_made_ready_is_one_line(command, pair):
+    """A terminal sends it to all of them, and one of them is importing torch just then."""
+    ran = started(command)
+    late = time.monotonic() + 120
+    while not any("forkserver" in c for c in alive(ran.pid)) and time.monotonic() < late:
+        assert ran.poll() is None, ran.stderr.read() if ran.stderr else ""
+        time.sleep(0.02)
+    time.sleep(0.3)  # in Python by now
+    os.killpg(ran.pid, signal.SIGINT)
+    _, said = ran.communicate(timeout=120)
+    assert ran.returncode == 130
+    assert said == "gapdoctor: interrupted; nothing was written\n"
+    assert left_behind(ran.pid) == []
 
 
 # -- a full disk -----------------------------------------------------------------------------------

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gapdoctor import diagnose, fix, load_case
 from gapdoctor.cli import app
+from gapdoctor.domain.trials import Outcome
+from gapdoctor.probes.mirror import Mirror
+from gapdoctor.storage import from_json
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +192,53 @@ def test_a_damaged_fix_record_is_two_lines(fixed, capsys):
     capsys.readouterr()
     assert report(fixed, "--format", "md") == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+# -- a fix run of live objects ---------------------------------------------------------------------
+
+
+RENDERED = {"html": "report.html", "md": "report.md", "json": "fix.json"}
+
+
+def fixed_live(planted, folder: Path, **options: int) -> Outcome:
+    """Heal a pair whose pipelines differ, from Python."""
+    case = planted.mismatched()
+    found = diagnose(case, probes=(Mirror(),), progress=False, **options)
+    return fix(case, found, only=["match_preprocessing"], folder=folder)
+
+
+def test_a_fix_run_from_python_is_rendered_as_it_was_written(planted, tmp_path, capsys):
+    outcome = fixed_live(planted, tmp_path / "run")
+    assert outcome.chosen == "match_preprocessing"
+    for format_, file in RENDERED.items():
+        assert report(tmp_path / "run", "--format", format_) == 0
+        written = (tmp_path / "run" / file).read_text()
+        assert capsys.readouterr().out.rstrip("\n") == written.rstrip("\n")
+    assert "Fix verified" in (tmp_path / "run/report.md").read_text().splitlines()[0]
+    assert sorted(f.name for f in (tmp_path / "run/charts").iterdir())
+
+
+def test_another_run_from_python_takes_its_place(planted, tmp_path, capsys):
+    run = tmp_path / "run"
+    fixed_live(planted, run)
+    first = {f.name: f.read_bytes() for f in run.glob("*.json")}
+    fixed_live(planted, run, seed=1)
+    second = {f.name: f.read_bytes() for f in run.glob("*.json")}
+    assert all(first[name] != second[name] for name in ("diagnosis.json", "plan.json", "fix.json"))
+    assert json.loads(second["diagnosis.json"])["seed"] == 1
+    assert report(run, "--format", "md") == 0
+    assert "Fix verified" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_from_python_a_diagnosis_that_is_stored_already_is_left_alone(fixed, capsys):
+    """Of the same pair; what is said of the fixes is new."""
+    before = (fixed / "diagnosis.json").stat().st_mtime_ns
+    stored = from_json((fixed / "diagnosis.json").read_text())
+    outcome = fix(load_case("gapdoctor.toml"), stored, only=["reorder_classes"], folder=fixed)
+    assert outcome.chosen is None
+    assert (fixed / "diagnosis.json").stat().st_mtime_ns == before
+    capsys.readouterr()
+    assert report(fixed, "--format", "md") == 0
+    shown = capsys.readouterr().out
+    assert shown.rstrip("\n") == (fixed / "report.md").read_text().rstrip("\n")
+    assert "Fix verified" not in shown

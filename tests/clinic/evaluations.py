@@ -56,6 +56,24 @@ def note(what: str, outcomes: Sequence[Outcome], of: int) -> None:
         stream.write(json.dumps(line) + "\n")
 
 
+def note_run(what: str, code: str, pairs: int, of: int) -> None:
+    """Write down that something else than the diagnosis was run on so many pairs."""
+    line = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "what": what,
+        "code": code,
+        "version": gapdoctor.__version__,
+        "pairs": pairs,
+        "of": of,
+        "shares": {name: (0, 0, 0) for name in SHARES},
+        "brier": float("nan"),
+        "bins_inside": 0,
+        "bins": 0,
+    }
+    with FILE.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
 def evaluations() -> list[Evaluation]:
     """Return every look, the first first."""
     if not FILE.exists():

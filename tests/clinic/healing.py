@@ -14,24 +14,23 @@ import numpy as np
 import torch
 
 import gapdoctor
+from gapdoctor.corrections._apply import with_corrections
 from gapdoctor.domain.findings import Interval
 from gapdoctor.domain.recipe import Recipe
-from gapdoctor.domain.trials import CONTROL, Plan, PlannedFix, TrialSpec
+from gapdoctor.domain.trials import CONTROL, Plan, TrialSpec
 from gapdoctor.engines._base import Applied, Conditions, Watcher
 from gapdoctor.engines.inline import Inline
+from gapdoctor.fixes._base import patient_of
 from gapdoctor.fixes._lengths import of_length
-from gapdoctor.observe.observations import Settings
-from gapdoctor.stats.calibration import cross_entropy
 from gapdoctor.stats.intervals import mean_interval
 from gapdoctor.training.batches import batch_count
-from gapdoctor.treatment._free import rows_of
 from gapdoctor.treatment._own_loop import RETRAIN
 from gapdoctor.treatment._pace import measure_pace
-from gapdoctor.treatment._steps import Patched
-from gapdoctor.verify import Arm, Comparison, judge
+from tests.clinic.attempts import Attempt, free_attempts
 from tests.clinic.entries import Entry
+from tests.clinic.fixable import SETTINGS, fixable_of, said_of
 from tests.clinic.healing_cases import HealingCase, name_of
-from tests.clinic.healing_random import random_draws
+from tests.clinic.healing_random import Random, random_draws
 from tests.clinic.store import key_of
 from tests.clinic.versions import clinic_hash
 
@@ -45,7 +44,6 @@ kept, and where each step asks about new views."""
 TRIALS_SHARE = 0.93
 """Of that, what `fix` is given as its budget: planning, scoring and verifying come on top."""
 SEEDS = 3
-SETTINGS = Settings(device="cpu")
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,8 @@ class Healed:
     draws: tuple[str, ...] = ()
     """What as many fixes drawn at random would write, a draw each, "" for nothing; empty where none
     were trained."""
+    attempts: tuple[Attempt, ...] = ()
+    """What the free fixes did, and every other one where random fixes were trained."""
     augmented: bool = False
     """Whether each step asks the teacher about new views."""
     times: float = float("nan")
@@ -148,7 +148,7 @@ def healed_of(entry: Entry, with_random: bool = True) -> Healed:
     torch.set_num_threads(1)
     try:
         case = HealingCase(entry)
-        found = _fixable(case)
+        found = _judged(case)
         if found.fixable:
             try:
                 with processor_clock():
@@ -174,59 +174,15 @@ def processor_clock() -> Iterator[None]:
         time.monotonic, time.perf_counter = kept
 
 
-# -- can it be fixed? --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What a student says of rows as deployed."""
-
-    logits: np.ndarray
-    labels: np.ndarray
-
-    def losses(self) -> np.ndarray:
-        return np.asarray(cross_entropy(self.logits, self.labels))
-
-    def hits(self) -> np.ndarray:
-        return np.asarray(self.logits.argmax(axis=1) == self.labels, dtype=np.float64)
-
-
-def _said(case: Case, student: torch.nn.Module | None = None, applied: Applied | None = None,
-          ) -> _Said:  # fmt: skip
-    patched = Patched(student or case.student, applied or Applied())
-    found = patched.outputs(case, SETTINGS)
-    return _Said(found.logits, found.labels)
-
-
-def _fixable(case: HealingCase) -> Healed:
-    """The reference beside the faulty student: judged as fixes are, on half B of the rows given."""
-    references = case.references()
-    seeds = range(len(references))
-    given, sound = case.given, case.given_sound
-    rows = rows_of(Patched(given.student).outputs(given, SETTINGS))
-    faulty = Arm.of("given", "scratch", dict.fromkeys(seeds, _said(given).logits), rows,
-                    with_temperature=False)  # fmt: skip
-    spoken = {k: _said(sound, references[k]) for k in seeds}
-    own = replace(rows, labels=spoken[0].labels)  # a fault may have renumbered those of the case
-    reference = Arm.of("reference", "scratch", {k: s.logits for k, s in spoken.items()}, own)
-    planned = PlannedFix("reference", (), "")
-    judged = judge([Comparison(planned, reference, faulty)], np.random.default_rng(0)).records[0]
-    third = case.third_sound
-    best = [
-        cross_entropy(_said(third, references[k]).logits / reference.temperature(k),
-                      _said(third).labels)
-        for k in seeds
-    ]  # fmt: skip
-    damage = float(_said(case.third).losses().mean() - np.mean(best))
-    fixable = judged.verified and damage > 0
-    why = judged.reason or ("" if fixable else "on the third set the reference is no better")
-    return Healed(
-        name_of(case.entry), key_of(case.entry.spec), key_of_entry(case.entry), fixable, damage,
-        why_not="" if fixable else why,
-    )  # fmt: skip
-
-
 # -- fix ---------------------------------------------------------------------------------------
+
+
+def _judged(case: HealingCase) -> Healed:
+    found = fixable_of(case)
+    return Healed(
+        name_of(case.entry), key_of(case.entry.spec), key_of_entry(case.entry), found.fixable,
+        found.damage, why_not=found.why_not,
+    )  # fmt: skip
 
 
 def _fixed(case: HealingCase, so_far: Healed, with_random: bool) -> Healed:
@@ -240,9 +196,9 @@ def _fixed(case: HealingCase, so_far: Healed, with_random: bool) -> Healed:
     fixed = gapdoctor.fix(given, diagnosis, budget=budget, seeds=SEEDS, device="cpu")
     seconds = time.monotonic() - clock
     cpu = time.process_time()
-    applicable, draws = (
-        random_draws(given, diagnosis, fixed.plan, SETTINGS) if with_random else ((), ())
-    )
+    drawn = random_draws(given, diagnosis, fixed.plan, SETTINGS) if with_random else Random()
+    patient = patient_of(with_corrections(given), diagnosis)
+    free = free_attempts(fixed.fixes, fixed.plan.fixes, patient)
     return replace(
         so_far,
         **_on_third(case, fixed),
@@ -253,8 +209,9 @@ def _fixed(case: HealingCase, so_far: Healed, with_random: bool) -> Healed:
         tried=tuple(f.id for f in fixed.plan.fixes if f.status == "planned" and "+" not in f.id),
         verified=tuple(r.id for r in fixed.fixes if r.verified),
         start=fixed.plan.start if fixed.plan.trials else "",
-        applicable=applicable,
-        draws=draws,
+        applicable=drawn.applicable,
+        draws=drawn.draws,
+        attempts=drawn.attempts or free,
         augmented=augmented,
         times=seconds / one,
         seconds_of_random=round(time.process_time() - cpu, 1),
@@ -294,7 +251,7 @@ def _on_third(case: HealingCase, fixed: Fixed) -> dict[str, Any]:
     if fixed.student is None:
         return {}
     third = case.third
-    before, after = _said(third), _said(third, fixed.student, applied_of(fixed))
+    before, after = said_of(third), said_of(third, fixed.student, applied_of(fixed))
     rng = np.random.default_rng(0)
     loss: Interval = mean_interval(after.losses() - before.losses(), rng)
     accuracy = mean_interval(after.hits() - before.hits(), rng)

@@ -23,11 +23,11 @@ temperature, as fixes are. Damage recovered is (faulty − fixed) / (faulty − 
 nothing was written. Made worse is what loses more, or is right less often, beyond chance. Where
 not all planted faults were tried, those are every second, third or so of their list.
 
-At random: each fix that can be tried is trained once on 3 seeds, from the same start and as long as
-those of the plan; 10 draws of as many fixes as the plan tried sample those results, with the same
-verification. A cost is the seconds of the whole `fix` over those of one training of the student, as
-declared, with the teacher asked at each step, both of the processor; `fix` is given 0.93 of the
-bound as its budget."""
+At random: each fix that can be tried is trained once, from the same start and as long as those of
+the plan, on one seed and, where it is better than its control on half A, on 3; 10 draws of as many
+fixes as the plan tried sample those results, with the same verification. A cost is the seconds of
+the whole `fix` over those of one training of the student, as declared, with the teacher asked at
+each step, both of the processor; `fix` is given 0.93 of the bound as its budget."""
 
 
 def section(found: dict[str, list[HealedCell]]) -> Lines:

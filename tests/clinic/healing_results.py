@@ -11,6 +11,7 @@ from typing import Any
 
 import gapdoctor
 from tests.clinic import evaluations, results
+from tests.clinic.attempts import attempt_from, compact
 from tests.clinic.entries import Entry
 from tests.clinic.healing import Healed
 from tests.clinic.healing_score import score_healing
@@ -94,20 +95,8 @@ def note(what: str, found: Sequence[Healed], of: int) -> None:
     """Write down, among the looks at the reporting part, that `fix` was run on these faults."""
     s = score_healing(found)
     told = f"`fix`, {what}: {s.healed.hits} of {s.fixable} fixable faults with a verified fix"
-    line = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "what": told,
-        "code": " and ".join(sorted({h.code for h in found})),
-        "version": gapdoctor.__version__,
-        "pairs": len(found),
-        "of": of,
-        "shares": {name: (0, 0, 0) for name in evaluations.SHARES},
-        "brier": float("nan"),
-        "bins_inside": 0,
-        "bins": 0,
-    }
-    with evaluations.FILE.open("a") as stream:
-        stream.write(json.dumps(line) + "\n")
+    code = " and ".join(sorted({h.code for h in found}))
+    evaluations.note_run(told, code, len(found), of)
 
 
 # -- compact: what is as usual left out --------------------------------------------------------
@@ -126,11 +115,12 @@ def _cell_text(one: HealedCell) -> str:
 
 
 def _compact(found: Healed) -> dict[str, Any]:
-    whole = asdict(found)
+    whole = {**asdict(found), "attempts": tuple(compact(one) for one in found.attempts)}
     rounded = {k: round(v, _DIGITS) if isinstance(v, float) else v for k, v in whole.items()}
     return {k: v for k, v in rounded.items() if v == v and v != _USUAL.get(k) and v not in ((), "")}
 
 
 def _from(found: dict[str, Any]) -> Healed:
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-    return Healed(**plain)
+    attempts = tuple(attempt_from(one) for one in found.get("attempts", ()))
+    return Healed(**{**plain, "attempts": attempts})

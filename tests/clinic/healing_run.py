@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 from tests.clinic import healing_results as results
@@ -15,6 +11,7 @@ from tests.clinic.entries import Entry
 from tests.clinic.healing import Healed, healed_of, key_of_entry
 from tests.clinic.healing_cases import chosen_entries, name_of
 from tests.clinic.healing_score import score_healing, summary
+from tests.clinic.parallel import each
 from tests.clinic.parts import cells
 from tests.clinic.running import Choice
 from tests.clinic.versions import healing_hash
@@ -59,8 +56,8 @@ def heal_part(
     left = [number for number in range(len(entries)) if number not in found]
     new = 0
     try:
-        said = heal_all([(entries[n], n in with_random) for n in left], jobs)
-        for number, healed in zip(left, said, strict=True):
+        for at, healed in each(_healed, [(entries[n], n in with_random) for n in left], jobs):
+            number = left[at]
             found[number] = replace(healed, code=code)
             new += 1
             print(f"{number + 1}/{len(entries)} {told(healed)}", flush=True)
@@ -78,20 +75,6 @@ def heal_part(
         planted_ones = chosen_entries(planted(choice.part, choice.kind)[0])
         results.keep(choice.part, cells(choice.part, choice.kind), ordered, planted_ones)
         print(f"kept in {results.kept_file(choice.part).name}: python -m tests.clinic page")
-
-
-def heal_all(cases: Sequence[tuple[Entry, bool]], jobs: int) -> Iterator[Healed]:
-    """Yield what came of each, in order; one process a job, one thread a process."""
-    jobs = min(jobs, len(cases))
-    if jobs <= 1:
-        yield from (healed_of(*case) for case in cases)
-        return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children's own libraries
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
-    try:
-        yield from pool.map(_healed, cases)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def told(found: Healed) -> str:

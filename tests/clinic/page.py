@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.clinic import healing_page, healing_results
+from tests.clinic import healing_page, healing_results, strategies_page
 from tests.clinic import page_tables as tables
 from tests.clinic.aims import missed
 from tests.clinic.evaluations import Evaluation, evaluations
 from tests.clinic.healing_results import HealedCell
+from tests.clinic.record import Tried, tried_in
 from tests.clinic.results import CellResult, read_kept
 from tests.clinic.score import Scores, score
 
@@ -61,7 +62,7 @@ def page_of_results() -> str:
     found = {part: read_kept(part) for part in ("reporting", "tuning")}
     why = SHORTFALLS.read_text() if SHORTFALLS.exists() else ""
     healed = {part: healing_results.read_kept(part) for part in found}
-    return page(found, evaluations(), why, healed)
+    return page(found, evaluations(), why, healed, {part: tried_in(part) for part in found})
 
 
 def page(
@@ -69,6 +70,7 @@ def page(
     looks: Sequence[Evaluation] = (),
     why: str = "",
     healed: dict[str, list[HealedCell]] | None = None,
+    tried: dict[str, list[Tried]] | None = None,
 ) -> str:
     """Return the page of the results of each part."""
     scores = {
@@ -91,6 +93,7 @@ def page(
     for part, reached in scores.items():
         lines += ["", *_part(part, found[part], reached)]
     lines += ["", *healing_page.section(healed or {part: [] for part in found})]
+    lines += strategies_page.section(tried or {})
     lines += ["", "## Every evaluation of the reporting part", "", *tables.evaluations(looks)]
     lines += ["", "## The faults", "", *tables.faults()]
     return "\n".join(lines) + "\n"

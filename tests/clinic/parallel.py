@@ -1,12 +1,13 @@
-"""Diagnose many pairs, each process one at a time, in the order in which they were given."""
+"""Much work in several processes, each process one piece at a time."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +15,9 @@ import gapdoctor
 from gapdoctor.errors import GapDoctorError
 from tests.clinic.cases import Planted, Slot, variants_of
 from tests.clinic.outcomes import Outcome, outcome_of
+
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 
 def cores() -> int:
@@ -23,20 +27,43 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def each(
+    work: Callable[[_Item], _Found], items: Sequence[_Item], jobs: int
+) -> Iterator[tuple[int, _Found]]:
+    """Yield the place of an item and what came of it, as soon as it is there.
+
+    One process a job, one thread a process; `work` is a function of a module.
+    """
+    jobs = min(jobs, len(items))
+    if jobs <= 1:
+        yield from enumerate(map(work, items))
+        return
+    pool = _pool(jobs)
+    try:
+        places = {pool.submit(work, item): place for place, item in enumerate(items)}
+        for done in as_completed(places):
+            yield places[done], done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def diagnose_all(pairs: Sequence[Planted], jobs: int) -> Iterator[Outcome]:
-    """Yield what is said of each, in order; one process a job, one thread a process."""
+    """Yield what is said of each, in order."""
     jobs = min(jobs, len(pairs))
     if jobs <= 1:
         yield from map(diagnosed, pairs)
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children's own libraries
-    # Spawned, not forked: a forked child may wait for a thread of torch that it does not have.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, initializer=_one_thread)
+    pool = _pool(jobs)
     try:
         yield from pool.map(_diagnosed_elsewhere, [(p.slot, p.variant) for p in pairs])
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the children's own libraries
+    # Spawned, not forked: a forked child may wait for a thread of torch that it does not have.
+    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_one_thread)
 
 
 def diagnosed(one: Planted) -> Outcome:

@@ -33,7 +33,7 @@ class Choice:
     """Text that the name holds."""
     limit: int | None = None
     every: int = 1
-    """Of so many cases in order the first one; `heal` alone can be asked for fewer."""
+    """Of so many cases in order the first one; `run` alone takes all."""
 
     @property
     def whole_cells(self) -> bool:

@@ -15,6 +15,7 @@ from gapdoctor.domain.trials import Plan, TrialSpec
 from tests.clinic import evaluations, healing_results, healing_run, page, results
 from tests.clinic.data import SOURCES
 from tests.clinic.entries import Entry
+from tests.clinic.every_fix import as_long
 from tests.clinic.healing import Healed, healed_of, key_of_entry
 from tests.clinic.healing_cases import (
     HealingCase,
@@ -23,7 +24,7 @@ from tests.clinic.healing_cases import (
     name_of,
     reference_spec,
 )
-from tests.clinic.healing_random import DRAWS, as_long, draws_of
+from tests.clinic.healing_random import DRAWS, draws_of
 from tests.clinic.healing_run import heal_part, spread
 from tests.clinic.healing_score import AIMS, median_interval, score_healing, summary
 from tests.clinic.models import usual

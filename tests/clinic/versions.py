@@ -33,7 +33,10 @@ def code_hash() -> str:
 
 
 def healing_hash() -> str:
-    """Return the hash of what diagnoses, and that of what plans, trains and verifies fixes."""
+    """Return the hash of what diagnoses, and that of what plans, trains and verifies fixes.
+
+    `fixes/_clinic.json` has no part in it: it is made from results that bear this hash.
+    """
     root = Path(gapdoctor.__file__).parent
     return f"{code_hash()}/{_hash_of(root, (file for n in _FIXES for file in root.glob(n)))}"
 

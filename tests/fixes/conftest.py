@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,8 @@ from gapdoctor.domain.diagnosis import (
 )
 from gapdoctor.domain.findings import Evidence, Interval, Skipped, Table, Warning_
 from gapdoctor.domain.recipe import Optimizer, Recipe, RecipeRecord, Schedule
-from gapdoctor.fixes._base import Fix, Patient, all_fixes
+from gapdoctor.fixes import _clinic
+from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Proposal, Variant, all_fixes
 from gapdoctor.training.defaults import completed
 
 RECIPE = completed(
@@ -35,6 +38,21 @@ RECIPE = completed(
     )
 ).recipe  # fmt: skip
 """20 epochs of 20 steps."""
+
+Patients = Callable[..., Patient]
+Causes = Callable[..., RankedCause]
+Facts = Callable[..., Evidence]
+Fixes = dict[str, Fix]
+
+
+def is_variant(found: Proposal) -> Variant:
+    assert isinstance(found, Variant), found
+    return found
+
+
+def why_not(found: Proposal) -> str:
+    assert isinstance(found, NotApplicable), found
+    return found.reason
 
 
 def around(value: float) -> Interval:
@@ -110,6 +128,29 @@ def a_patient(*causes: RankedCause, recipe: Any = None, **more: Any) -> Patient:
     )  # fmt: skip
 
 
+Record = Callable[..., None]
+
+
+@pytest.fixture
+def record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Record:
+    """Have the clinic's record hold these counts alone."""
+
+    def written(*counts: dict[str, Any]) -> None:
+        file = tmp_path / f"clinic{len(list(tmp_path.iterdir()))}.json"
+        usual = {"faults": 9, "helped": 0, "harmed": 0, "expected": 0.5, "difference": 0.0}
+        told = {"counts": [{**usual, **one} for one in counts]}
+        file.write_text(json.dumps({"tuning": told, "reporting": {"counts": []}}))
+        monkeypatch.setattr(_clinic, "FILE", file)
+
+    return written
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured(record: Record) -> None:
+    """A new measurement changes no test of how plans are made."""
+    record()
+
+
 @pytest.fixture
 def fact() -> Callable[..., Evidence]:
     return a_fact
@@ -144,3 +185,16 @@ def fixes() -> dict[str, Fix]:
 def sick() -> Callable[..., Patient]:
     """Everything was found, so that each fix has something to treat."""
     return lambda **more: a_patient(*(a_cause(c) for c in Cause), **more)
+
+
+@pytest.fixture
+def overfitted() -> Patient:
+    """Overfitted, and maybe for lack of regularization."""
+    lack = a_cause(Cause.LACK_OF_REGULARIZATION, confidence=0.7)
+    return a_patient(a_cause(Cause.OVERFITTING), lack)
+
+
+@pytest.fixture
+def rising() -> RankedCause:
+    """The held-out loss rises before the end."""
+    return a_cause(Cause.OVERFITTING, a_fact("history", unit="share"))

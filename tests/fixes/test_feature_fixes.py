@@ -13,31 +13,18 @@ from torch import nn
 
 from gapdoctor import Recipe, TeacherLogits
 from gapdoctor.domain.causes import Cause
-from gapdoctor.domain.diagnosis import RankedCause
 from gapdoctor.domain.findings import Evidence
 from gapdoctor.domain.recipe import FeatureLoss
 from gapdoctor.domain.trials import Change
 from gapdoctor.errors import ConfigError, GapDoctorError
-from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant, changes_of, patient_of
+from gapdoctor.fixes._base import Patient, changes_of, patient_of
 from gapdoctor.fixes._costs import Pace
 from gapdoctor.fixes._lengths import of_length
 from gapdoctor.fixes._planning import make_plan
+from tests.fixes.conftest import Causes, Fixes, Patients, is_variant, why_not
 
-Patients = Callable[..., Patient]
-Causes = Callable[..., RankedCause]
-Fixes = dict[str, Fix]
 PAIRS = (("1", "layer1"), ("4", "layer2"), ("6", "layer3"))
 NAMES = pytest.mark.parametrize("name", ["distill_features", "distill_hints"])
-
-
-def is_variant(found: object) -> Variant:
-    assert isinstance(found, Variant), found
-    return found
-
-
-def why_not(found: object) -> str:
-    assert isinstance(found, NotApplicable), found
-    return found.reason
 
 
 # -- what is proposed --------------------------------------------------------------------------

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gapdoctor.domain.causes import Cause
-from gapdoctor.domain.diagnosis import RankedCause
-from gapdoctor.domain.findings import Evidence
 from gapdoctor.domain.trials import Change
-from gapdoctor.fixes._base import Fix, Free, NotApplicable, Patient
+from gapdoctor.fixes._base import Fix, Free, NotApplicable
+from tests.fixes.conftest import Causes, Facts, Patients
 
-Patients = Callable[..., Patient]
-Causes = Callable[..., RankedCause]
-Facts = Callable[..., Evidence]
 MISMATCH = Cause.PREPROCESSING_MISMATCH
 
 

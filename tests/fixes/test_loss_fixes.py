@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from gapdoctor.domain.causes import Cause
-from gapdoctor.domain.diagnosis import RankedCause
-from gapdoctor.domain.findings import Evidence, Table
+from gapdoctor.domain.findings import Table
 from gapdoctor.domain.recipe import Distillation
 from gapdoctor.domain.trials import Change
-from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Proposal, Variant, changes_of
+from gapdoctor.fixes._base import Patient, changes_of
 from gapdoctor.fixes._signs import teachers_overconfidence
-
-Patients = Callable[..., Patient]
-Causes = Callable[..., RankedCause]
-Facts = Callable[..., Evidence]
-Fixes = dict[str, Fix]
-
-
-def is_variant(found: Proposal) -> Variant:
-    assert isinstance(found, Variant), found
-    return found
-
-
-def why_not(found: Proposal) -> str:
-    assert isinstance(found, NotApplicable), found
-    return found.reason
+from tests.fixes.conftest import Causes, Facts, Fixes, Patients, is_variant, why_not
 
 
 @pytest.mark.parametrize(

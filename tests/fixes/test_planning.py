@@ -18,7 +18,8 @@ from gapdoctor.errors import GapDoctorError
 from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant, varied
 from gapdoctor.fixes._costs import Arm, Bill, Pace
 from gapdoctor.fixes._planning import PlanOptions, make_plan
-from gapdoctor.fixes._rounds import first_trials, last_trials, later_trials, pair_trials, together
+from gapdoctor.fixes._rounds import first_trials, last_trials, later_trials, with_reserve
+from gapdoctor.fixes._together import combined_trials, together
 from gapdoctor.training.defaults import completed
 
 RECIPE = completed(Recipe(epochs=20)).recipe
@@ -287,7 +288,7 @@ def test_a_budget_that_does_not_pay_for_all_is_kept_for_what_promises_most() -> 
 
     arms = [arm("strong", 0.5), arm("fair", 0.2), arm("faint", 0.1)]
     for budget, kept in ((None, 3), (100.0, 3), (44.0, 2), (24.0, 1)):
-        found, _ = Bill({"scratch": 4.0}, 3, budget).kept(arms)
+        found = Bill({"scratch": 4.0}, 3, budget).kept(arms).arms
         assert [one.fix for one in found] == ["strong", "fair", "faint"][:kept]
 
 
@@ -337,7 +338,7 @@ def test_any_plan_keeps_its_budget_and_compares_with_a_control(
 
 def test_two_fixes_together_change_what_either_does(overfitted: Patient) -> None:
     plan = make_plan(overfitted, SECOND)
-    both = pair_trials(plan, "stop_early", "add_dropout")
+    both = combined_trials(plan, "stop_early", "add_dropout")
     assert not isinstance(both, NotApplicable)
     assert [(t.fix, t.seed) for t in both] == [("stop_early+add_dropout", k) for k in range(3)]
     recipe = both[0].recipe
@@ -348,7 +349,7 @@ def test_two_fixes_together_change_what_either_does(overfitted: Patient) -> None
 
 def test_lengths_and_a_larger_student_go_together(patient: Patients, cause: Causes) -> None:
     told = patient(cause(Cause.CAPACITY_SHORTFALL), cause(Cause.OPTIMIZATION))
-    both = pair_trials(make_plan(told, SECOND), "train_longer", "increase_capacity")
+    both = combined_trials(make_plan(told, SECOND), "train_longer", "increase_capacity")
     assert not isinstance(both, NotApplicable)
     assert (both[0].larger, both[0].epochs) == (True, 40)
 
@@ -358,10 +359,10 @@ def test_what_contradicts_or_starts_elsewhere_does_not_go_together(
 ) -> None:
     told = patient(cause(Cause.CAPACITY_SHORTFALL), cause(Cause.OPTIMIZATION))
     apart = make_plan(told, replace(SECOND, start="checkpoint"))
-    found = pair_trials(apart, "train_longer", "increase_capacity")
+    found = combined_trials(apart, "train_longer", "increase_capacity")
     assert isinstance(found, NotApplicable)
     assert "same student" in found.reason
-    assert isinstance(pair_trials(apart, "add_dropout", "train_longer"), NotApplicable)
+    assert isinstance(combined_trials(apart, "add_dropout", "train_longer"), NotApplicable)
     control = apart.trials[0]
     one, other = (
         replace(control, fix=name, recipe=replace(control.recipe, lr=lr))
@@ -383,3 +384,41 @@ def test_notes_tell_what_ran_and_what_is_assumed(patient: Patients, cause: Cause
     assert notes[0] == "The control runs what ran. It was cut off."
     assert "augment = [], lr = 0.001" in notes[1]
     assert "best epoch" in notes[2]
+
+
+# -- where the budget goes -----------------------------------------------------------------------
+
+
+def an_arm(name: str, gain: float, seconds: float = 4.0) -> Arm:
+    spec = TrialSpec(name, 0, "scratch", RECIPE, 20)
+    return Arm(name, (), Variant(RECIPE, "", 0.5), spec, seconds, gain)
+
+
+def test_what_promises_most_of_all_is_paid_for_before_cheaper_ones_that_promise_less() -> None:
+    """On 3 seeds: a control takes 3 s, each cheap arm, too; the dear one 30 s."""
+    cheap = [an_arm(f"cheap{k}", 0.2, 1.0) for k in range(3)]
+    dear = an_arm("dear", 0.9, 10.0)
+    bill = Bill({"scratch": 1.0}, 3, 42.0)
+    kept = bill.kept([*cheap, dear])
+    assert [one.fix for one in kept.arms][-1] == "dear"
+    assert not kept.joined, "with a pair of dear ones it would not be paid for"
+    assert bill.total(kept.arms, kept.finalists, joined=False) <= 42.0
+    little = bill.kept([*cheap, replace(dear, gain=0.21)])
+    assert [one.fix for one in little.arms] == ["cheap0", "cheap1", "cheap2"]
+    assert little.joined
+
+
+def test_a_plan_holds_in_reserve_what_the_budget_does_not_reach(overfitted: Patient) -> None:
+    plan = make_plan(overfitted, replace(ALIKE, budget=52.0))
+    late = {fix.id: fix.expected_gain for fix in plan.fixes if fix.status == "not_reached"}
+    assert {spec.fix for spec in plan.reserve} == {*late}
+    gains = [late[spec.fix] for spec in plan.reserve]
+    assert gains == sorted(gains, reverse=True)
+    assert not make_plan(overfitted, ALIKE).reserve
+    spec = plan.reserve[0]
+    more = with_reserve(plan, spec)
+    assert [t.seed for t in more.trials if t.fix == spec.fix] == [0, 1, 2]
+    assert by_id(more)[spec.fix].status == "planned"
+    assert spec not in more.reserve
+    order = [t.seed for t in more.trials if t.fix != WITHOUT_TEACHER]
+    assert order == sorted(order)

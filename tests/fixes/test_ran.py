@@ -9,16 +9,15 @@ from dataclasses import replace
 import pytest
 
 from gapdoctor.domain.causes import Cause
-from gapdoctor.domain.diagnosis import Diagnosis, RankedCause
-from gapdoctor.domain.findings import Evidence, Table
+from gapdoctor.domain.diagnosis import Diagnosis
+from gapdoctor.domain.findings import Table
 from gapdoctor.domain.recipe import Distillation, Optimizer, Recipe, Schedule
 from gapdoctor.fixes._lengths import end_of_rate, of_length
 from gapdoctor.fixes._ran import epochs_logged, keeps_best, what_ran
 from gapdoctor.training.defaults import completed
+from tests.fixes.conftest import Causes, Facts
 
 Diagnoses = Callable[..., Diagnosis]
-Causes = Callable[..., RankedCause]
-Facts = Callable[..., Evidence]
 
 DECLARED = completed(
     Recipe(

@@ -11,33 +11,17 @@ import pytest
 from torch import nn
 
 from gapdoctor.domain.causes import Cause
-from gapdoctor.domain.diagnosis import RankedCause
-from gapdoctor.domain.findings import Evidence, Table
-from gapdoctor.domain.recipe import Average, Optimizer, Schedule, TaughtBy
+from gapdoctor.domain.findings import Table
+from gapdoctor.domain.recipe import Average, FeatureLoss, Optimizer, Schedule, TaughtBy
 from gapdoctor.domain.trials import Change
-from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Proposal, Variant, changes_of
+from gapdoctor.fixes._base import NotApplicable, Patient, changes_of
 from gapdoctor.fixes._costs import Pace
 from gapdoctor.fixes._planning import PlanOptions, make_plan
-from gapdoctor.fixes._rounds import pair_trials
+from gapdoctor.fixes._together import combined_trials
 from gapdoctor.observe.case import Case
 from gapdoctor.training.materials import Materials
 from gapdoctor.training.trial import run_trial
-
-Patients = Callable[..., Patient]
-Causes = Callable[..., RankedCause]
-Facts = Callable[..., Evidence]
-Fixes = dict[str, Fix]
-
-
-def is_variant(found: Proposal) -> Variant:
-    assert isinstance(found, Variant), found
-    return found
-
-
-def why_not(found: Proposal) -> str:
-    assert isinstance(found, NotApplicable), found
-    return found.reason
-
+from tests.fixes.conftest import Causes, Facts, Fixes, Patients, is_variant, why_not
 
 # -- match_views ---------------------------------------------------------------------------------
 
@@ -235,7 +219,7 @@ def test_average_weights_heals_a_rate_that_stays_too_high(
 
 def test_average_weights_goes_with_other_fixes(patient: Patients, cause: Causes) -> None:
     told = patient(cause(Cause.OVERFITTING))
-    both = pair_trials(make_plan(told, PlanOptions()), "match_views", "average_weights")
+    both = combined_trials(make_plan(told, PlanOptions()), "match_views", "average_weights")
     assert not isinstance(both, NotApplicable)
     recipe = both[0].recipe
     assert (recipe.average, recipe.task_weight, both[0].epochs) == (Average.SWA, 0.0, 40)
@@ -263,6 +247,7 @@ def test_distill_from_assistant_tells_why_not(fixes: Fixes, patient: Patients) -
     for ran, why in (
         ({"taught_by": TaughtBy.ASSISTANT}, "from the assistant already"),
         ({"task_weight": 1.0}, "rebalance_losses"),
+        ({"feature_loss": FeatureLoss.MSE}, "learns features of the teacher's layers (mse)"),
     ):
         assert why in why_not(fix.propose(patient(assistant_parameters=4000, recipe=ran)))
 

@@ -12,28 +12,15 @@ import torch
 
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.diagnosis import RankedCause
-from gapdoctor.domain.findings import Evidence, Table
+from gapdoctor.domain.findings import Table
 from gapdoctor.domain.recipe import Optimizer, Schedule
 from gapdoctor.domain.trials import Change
-from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Proposal, Variant, changes_of
+from gapdoctor.fixes._base import changes_of
 from gapdoctor.fixes._lengths import end_of_rate
 from gapdoctor.training.views import views_of
+from tests.fixes.conftest import Causes, Facts, Fixes, Patients, is_variant, why_not
 
-Patients = Callable[..., Patient]
-Causes = Callable[..., RankedCause]
-Facts = Callable[..., Evidence]
-Fixes = dict[str, Fix]
 SLOPE = "nats an epoch"
-
-
-def is_variant(found: Proposal) -> Variant:
-    assert isinstance(found, Variant), found
-    return found
-
-
-def why_not(found: Proposal) -> str:
-    assert isinstance(found, NotApplicable), found
-    return found.reason
 
 
 @pytest.fixture
@@ -44,11 +31,6 @@ def unstable(cause: Causes, fact: Facts) -> RankedCause:
 @pytest.fixture
 def unfinished(cause: Causes, fact: Facts) -> RankedCause:
     return cause(Cause.OPTIMIZATION, fact("history", unit=SLOPE))
-
-
-@pytest.fixture
-def rising(cause: Causes, fact: Facts) -> RankedCause:
-    return cause(Cause.OVERFITTING, fact("history", unit="share"))
 
 
 # -- what ran, and how long ----------------------------------------------------------------------

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.diagnosis import DataRecord, RankedCause, SplitUse
-from gapdoctor.domain.findings import Evidence, Table
+from gapdoctor.domain.findings import Table
 from gapdoctor.domain.recipe import Schedule
 from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Change, Plan
-from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant, changes_of
+from gapdoctor.fixes._base import NotApplicable, Patient, Variant, changes_of
 from gapdoctor.fixes._choice import PLANNED
 from gapdoctor.fixes._costs import Pace
 from gapdoctor.fixes._planning import PlanOptions, make_plan
@@ -23,28 +23,15 @@ from gapdoctor.fixes._rounds import (
     first_trials,
     fold_trials,
     later_trials,
-    pair_trials,
     with_length,
 )
-
-Patients = Callable[..., Patient]
-Causes = Callable[..., RankedCause]
-Fixes = dict[str, Fix]
+from gapdoctor.fixes._together import combined_trials
+from tests.fixes.conftest import Causes, Fixes, Patients
 
 NAME = "cross_validate"
 SECOND = PlanOptions(pace=Pace(step=0.01))
 """A control of 20 epochs of 20 steps takes 4 s, five folds of it 16 s."""
 ONLY = replace(SECOND, only=(NAME,))
-
-
-@pytest.fixture
-def overfitted(patient: Patients, cause: Causes) -> Patient:
-    return patient(cause(Cause.OVERFITTING), cause(Cause.LACK_OF_REGULARIZATION, confidence=0.7))
-
-
-@pytest.fixture
-def rising(cause: Causes, fact: Callable[..., Evidence]) -> RankedCause:
-    return cause(Cause.OVERFITTING, fact("history", unit="share"))
 
 
 # -- when it is tried ----------------------------------------------------------------------------
@@ -205,7 +192,7 @@ def test_it_trains_as_the_control_does_for_as_long_as_folds_tell(
 def test_with_another_fix(overfitted: Patient) -> None:
     plan = with_length(make_plan(overfitted, SECOND), NAME, 8)
     for order in ((NAME, "add_dropout"), ("add_dropout", NAME)):
-        both = pair_trials(plan, *order)
+        both = combined_trials(plan, *order)
         assert not isinstance(both, NotApplicable)
         assert [(t.seed, t.epochs, t.fold) for t in both] == [(k, 8, None) for k in range(3)]
         assert (both[0].recipe.dropout, both[0].recipe.epochs) == (0.3, 8)

@@ -583,6 +583,7 @@ def html_of() -> Callable[[str], str]:
     runs = load_fix_runs()
     pages = {
         "fix": lambda: report.render_fix(base(), runs.outcome(), "html", runs.after(base())),
+        "fix_three": lambda: report.render_fix(base(), runs.three_together(), "html"),
         "fix_nothing": lambda: report.render_fix(base(), runs.nothing_verified(), "html"),
         "fix_hostile": lambda: report.render_fix(hostile(), runs.hostile(HOSTILE), "html"),
         "comparison": lambda: report.render_comparison(

@@ -11,11 +11,15 @@ from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
 from gapdoctor.domain.trials import (
     ArmRecord,
     Change,
+    ClinicCount,
     FixCost,
     FixRecord,
     Given,
     Outcome,
     Plan,
+    PlannedFix,
+    Round,
+    Together,
     TrialRecord,
     TrialSpec,
     Written,
@@ -26,6 +30,8 @@ RECIPE = Recipe(
     schedule=Schedule.COSINE, task_weight=0.3, temperature=4.0,
 )  # fmt: skip
 JOINT = "add_weight_decay+rebalance_losses"
+THREE = f"{JOINT}+schedule_learning_rate"
+AS_DEPLOYED = "as deployed: neither student at a temperature of its own"
 
 
 def near(value: float, half: float = 0.03) -> Interval:
@@ -52,7 +58,7 @@ def fix(name: str, difference: float, status: str, **more) -> FixRecord:
 
 
 FIXES = (
-    fix("match_preprocessing", -0.412, "verified", seeds=0, same_sign=None,
+    fix("match_preprocessing", -0.412, "verified", seeds=0, same_sign=None, reason=AS_DEPLOYED,
         heldout_loss=near(0.709, 0.05), loss_before_temperature=near(0.731, 0.05),
         heldout_accuracy=near(0.815, 0.017),
         changes=(Change("preprocess.inference", "run.py:pipeline_bgr", "run.py:pipeline"),)),
@@ -72,11 +78,56 @@ FIXES = (
 )  # fmt: skip
 
 
+PLANNED = (
+    PlannedFix("match_preprocessing", (Cause.PREPROCESSING_MISMATCH,), "Its train pipeline.",
+               FIXES[0].changes, free=True, expected_gain=0.4,
+               clinic=ClinicCount(Cause.PREPROCESSING_MISMATCH, 1, 1, 0)),
+    PlannedFix("add_weight_decay", (Cause.OVERFITTING, Cause.LACK_OF_REGULARIZATION),
+               "Weight decay 0.0005; the recipe has none.", FIXES[2].changes, expected_gain=0.09,
+               expected_seconds=126.0, clinic=ClinicCount(Cause.OVERFITTING, 9, 7, 0)),
+    PlannedFix("rebalance_losses", (Cause.OVERFITTING,), "The teacher is heard more.",
+               FIXES[3].changes, expected_gain=0.05, expected_seconds=126.0,
+               clinic=ClinicCount(Cause.OVERFITTING, 12, 9, 1)),
+    PlannedFix("add_dropout", (Cause.OVERFITTING,), "Dropout 0.1 before the head.",
+               FIXES[4].changes, start="checkpoint", expected_gain=0.02, expected_seconds=131.0),
+    PlannedFix("train_longer", (Cause.OPTIMIZATION,), "48 epochs instead of 24.",
+               expected_gain=0.01, expected_seconds=250.0, status="not_reached",
+               reason="the budget does not reach it: one training takes 83 s"),
+    PlannedFix("increase_capacity", (), "", status="not_applicable",
+               reason="[student] larger is not given, nor to be guessed."),
+)  # fmt: skip
+JOINED = replace(PLANNED[1], id=JOINT, changes=FIXES[1].changes, clinic=None)
+TOGETHER = Together(
+    ("add_weight_decay", "train_longer"), "Decay shows late (Krogh & Hertz 1991, NeurIPS)."
+)
+ROUNDS = (
+    Round(("control", "add_weight_decay", "rebalance_losses", "add_dropout"), (0,),
+          "every fix on the first seed, beside its control"),
+    Round((JOINT,), (0,), "together: the two that are best on half A"),
+    Round(("control", JOINT, "add_weight_decay", "rebalance_losses"), (1, 2),
+          f"the other seeds of the best on half A ({JOINT}, add_weight_decay, rebalance_losses) "
+          "and of the control: what is verified has to be better in each of them"),
+    Round(("without_teacher",), (0,), "the labels alone: does distillation help at all?"),
+)  # fmt: skip
+
+
 def curve(level: float, epochs: int = 24) -> tuple[tuple[float, ...], ...]:
     return tuple(
         (float(e), 2.1 * 0.82**e + 0.02, 1.6 * 0.85**e + level, 0.9 - level / 5, 0.1)
         for e in range(1, epochs + 1)
     )
+
+
+def plan() -> Plan:
+    """What the outcomes were planned as."""
+    fixes = ("control", "add_weight_decay", "rebalance_losses", "add_dropout")
+    trials = [TrialSpec(name, seed, "scratch", RECIPE, 24) for seed in range(3) for name in fixes]
+    return Plan(
+        "ab" * 8, 0, "scratch", "a factory builds the student", 600.0, RECIPE, (), PLANNED,
+        (*trials, TrialSpec("without_teacher", 0, "scratch", RECIPE, 24)), finalists=3,
+        expected_seconds=540.0, reserve=(TrialSpec("train_longer", 0, "scratch", RECIPE, 48),),
+        together=(TOGETHER,),
+    )  # fmt: skip
 
 
 def outcome() -> Outcome:
@@ -92,18 +143,12 @@ def outcome() -> Outcome:
         TrialRecord("without_teacher", 0, "failed", seconds=3.2, note="the loss is not finite"),
         TrialRecord("train_longer", 0, "not_reached"),
     )
-    specs = tuple(
-        TrialSpec(t.fix, t.seed, "scratch", RECIPE, 24) for t in trials if "+" not in t.fix
-    )
-    plan = Plan(
-        "ab" * 8, 0, "scratch", "a factory builds the student", 600.0, RECIPE, (), (), specs
-    )
     return Outcome(
         version="0.1.0",
         created="2026-01-31T13:00:00Z",
         seed=0,
         command="gapdoctor fix --apply runs/resnet8/checkpoint.pth --budget 10m",
-        plan=plan,
+        plan=replace(plan(), fixes=(JOINED, *PLANNED)),
         given=Given(near(1.101, 0.052), near(0.712, 0.02), near(1.121, 0.055)),
         controls=(ArmRecord("scratch", 3, near(0.602), near(0.861, 0.012), near(0.644)),),
         fixes=FIXES,
@@ -117,7 +162,24 @@ def outcome() -> Outcome:
             t.name: curve(levels[t.fix] + 0.004 * t.seed) for t in trials if t.status == "done"
         },
         notes=("lr was not given: 0.1 is assumed.",),
+        rounds=ROUNDS,
     )
+
+
+def three_together() -> Outcome:
+    """Three fixes together were the best, and are what was written."""
+    base = outcome()
+    both = next(f for f in FIXES if f.id == JOINT)
+    schedule = Change("recipe.schedule", "cosine", "onecycle")
+    best = fix(THREE, -0.161, "verified", changes=(*both.changes, schedule))
+    trials = tuple(TrialRecord(THREE, seed, "done", 0.441, 41.0) for seed in range(3))
+    why = f"together: one fix more, since {JOINT} was better than each of its parts"
+    return replace(
+        base, fixes=(best, *FIXES[1:]), trials=(*base.trials, *trials), chosen=THREE,
+        improvement=Interval(-0.66, -0.72, -0.6),
+        rounds=(*ROUNDS[:2], Round((THREE,), (0,), why), *ROUNDS[2:]),
+        histories={**base.histories, **{t.name: curve(0.441) for t in trials}},
+    )  # fmt: skip
 
 
 def nothing_verified() -> Outcome:
@@ -144,7 +206,7 @@ def control_chosen() -> Outcome:
 def nothing_tried() -> Outcome:
     """No fix applies."""
     return replace(
-        nothing_verified(), fixes=FIXES[-2:], controls=(), trials=(), histories={},
+        nothing_verified(), fixes=FIXES[-2:], controls=(), trials=(), histories={}, rounds=(),
         minimum_detectable_effect=float("nan"),
     )  # fmt: skip
 
@@ -173,7 +235,8 @@ def hostile(names: tuple[str, ...]) -> Outcome:
         for f in FIXES
     )
     trials = tuple(replace(t, note=text) for t in outcome().trials)
+    rounds = tuple(replace(one, fixes=names, reason=text) for one in ROUNDS)
     return replace(
-        outcome(), fixes=fixes, trials=trials, command=text, notes=names,
+        outcome(), fixes=fixes, trials=trials, command=text, notes=names, rounds=rounds,
         written=Written(names[0], names[1], names[2]),
     )  # fmt: skip

@@ -221,7 +221,7 @@ _OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true; 
     "name",
     [
         "base", "dwarfed", "hostile", "many_classes", "not_finite", "samples", "hostile_samples",
-        "fix", "fix_nothing", "fix_hostile", "comparison",
+        "fix", "fix_three", "fix_nothing", "fix_hostile", "comparison",
     ],
 )  # fmt: skip
 def test_nothing_overflows(tab: Tab, page, name: str, width: int) -> None:
@@ -235,8 +235,10 @@ def test_nothing_overflows(tab: Tab, page, name: str, width: int) -> None:
     assert tab.evaluate(_STICKING_OUT) == []
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["base", "dwarfed", "many_classes", "fix", "comparison"])
+@pytest.mark.parametrize("width", [360, 600, 1280])
+@pytest.mark.parametrize(
+    "name", ["base", "dwarfed", "many_classes", "fix", "fix_three", "comparison"]
+)
 def test_words_of_charts_are_whole_and_large_enough(tab: Tab, page, name: str, width: int) -> None:
     tab.open(page(name), width)
 

@@ -9,7 +9,10 @@ import pytest
 
 from gapdoctor import report
 from gapdoctor.domain.findings import Table
+from gapdoctor.report.blocks import Figure
 from gapdoctor.report.drawing import HALF, NARROW, WIDE, svg
+from gapdoctor.report.drawing.style import wrapped
+from gapdoctor.report.fix_sections import fix_sections
 from gapdoctor.report.sections import figures
 
 KEYS = ["waterfall", "split", "history", "accuracy", "classes", "reliability", "losses"]
@@ -148,3 +151,21 @@ def test_poor_tables_break_nothing(make, name: str, table: Table) -> None:
 
     assert "</html>" in report.render(diagnosis, "html")
     assert report.render(diagnosis, "md").startswith("# gapdoctor")
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_labels_of_joint_fixes_are_broken_but_not_cut(make, fix_runs, width: int) -> None:
+    parts = fix_sections(make("base"), fix_runs.three_together())
+    figure = next(b for s in parts for b in s.blocks if isinstance(b, Figure))
+    assert figure.key == "differences"
+    root = ET.fromstring(svg(figure, width))
+    words = " ".join(e.text or "" for e in root.iter("{http://www.w3.org/2000/svg}text"))
+
+    assert "schedule_learning_rate" in words
+    assert "…" not in words
+
+
+def test_a_label_is_broken_between_words_and_a_word_too_long_is_cut() -> None:
+    assert wrapped("one_name + another_name", 90.0) == ["one_name +", "another_name"]
+    assert wrapped("a_name_longer_than_that", 90.0) == ["a_name_longer…"]
+    assert wrapped("", 90.0) == [""]

@@ -16,7 +16,7 @@ from gapdoctor.errors import GapDoctorError
 from gapdoctor.report.blocks import Grid
 from gapdoctor.report.fix_sections import fix_page, fix_sections
 
-OUTCOMES = ("outcome", "nothing_verified", "control_chosen", "nothing_tried")
+OUTCOMES = ("outcome", "three_together", "nothing_verified", "control_chosen", "nothing_tried")
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
@@ -89,6 +89,75 @@ def test_rows_that_would_do_follow_the_square_root(make, fix_runs) -> None:
     """(0.034 / 0.017)² = 4 times the 1,987 reporting rows of the record."""
     text = report.render_fix(make("base"), fix_runs.nothing_verified(), "md")
     assert "would show with about 7,948 reporting rows; there are 1,987." in text
+
+
+def test_rounds_stand_between_the_fixes_and_the_trials(make, fix_runs) -> None:
+    parts = {s.id: s for s in fix_sections(make("base"), fix_runs.three_together())}
+    ids = list(parts)
+    assert ids.index("fixes") < ids.index("rounds") < ids.index("trials")
+    (table,) = parts["rounds"].blocks
+    assert [row[0] for row in table.rows] == ["1", "2", "3", "4", "5"]
+    assert table.rows[0][1:] == (
+        "control, add_weight_decay, rebalance_losses, add_dropout; seed 0",
+        "every fix on the first seed, beside its control",
+    )
+    assert table.rows[2] == (
+        "3", "add_weight_decay + rebalance_losses + schedule_learning_rate; seed 0",
+        "together: one fix more, since add_weight_decay + rebalance_losses was better than each "
+        "of its parts",
+    )  # fmt: skip
+    assert table.rows[3][1].endswith("; seeds 1 and 2")
+
+
+def test_seeds_in_a_row_are_told_by_their_ends(make, fix_runs) -> None:
+    one = replace(fix_runs.ROUNDS[0], fixes=("a",))
+    said = {(4,): "seed 4", (1, 2, 3): "seeds 1 to 3", (1, 3, 4): "seeds 1, 3, 4"}
+    for seeds, told in said.items():
+        outcome = replace(fix_runs.outcome(), rounds=(replace(one, seeds=seeds),))
+        parts = {s.id: s for s in fix_sections(make("base"), outcome)}
+        assert parts["rounds"].blocks[0].rows[0][1] == f"a; {told}"
+
+
+def test_a_record_without_rounds_has_no_section_of_them(make, fix_runs) -> None:
+    older = replace(fix_runs.outcome(), rounds=())
+    assert "rounds" not in [s.id for s in fix_sections(make("base"), older)]
+    assert "in which order" not in fix_page(make("base"), older)
+
+
+def test_the_promise_stands_beside_what_came(make, fix_runs) -> None:
+    outcome = fix_runs.three_together()
+    table = next(b for b in fix_sections(make("base"), outcome)[1].blocks if isinstance(b, Grid))
+    assert [c.title for c in table.columns[2:4]] == ["Expected", "Difference (nats)"]
+    assert [(row[2], row[3].split()[0]) for row in table.rows[:3]] == [
+        ("unknown", "−0.161"), ("−0.090", "−0.118"), ("−0.090", "−0.081"),
+    ]  # fmt: skip
+    assert "the plan reckoned with" in table.note
+
+
+def test_a_plan_that_promised_nothing_leaves_no_column_for_it(make, fix_runs) -> None:
+    outcome = fix_runs.outcome()
+    fixes = tuple(replace(f, expected_gain=None) for f in outcome.plan.fixes)
+    outcome = replace(outcome, plan=replace(outcome.plan, fixes=fixes))
+    table = next(b for b in fix_sections(make("base"), outcome)[1].blocks if isinstance(b, Grid))
+    assert "Expected" not in [c.title for c in table.columns]
+    assert "reckoned" not in table.note
+
+
+def test_how_a_fix_was_verified_is_told_in_every_format(make, fix_runs) -> None:
+    told = "match_preprocessing is verified, as deployed: neither student at a temperature of its"
+    for text in (
+        fix_page(make("base"), fix_runs.outcome()),
+        report.render_fix(make("base"), fix_runs.outcome(), "md").replace("`", ""),
+        re.sub(r"</?code>", "", report.render_fix(make("base"), fix_runs.outcome(), "html")),
+    ):
+        assert told in " ".join(text.split())
+
+
+@pytest.mark.parametrize("format", ["md", "html"])
+def test_joint_fixes_can_be_broken_wherever_they_are_named(make, fix_runs, format: str) -> None:
+    text = report.render_fix(make("base"), fix_runs.three_together(), format)
+    assert "add_weight_decay + rebalance_losses + schedule_learning_rate" in text
+    assert "add_weight_decay+rebalance_losses" not in text
 
 
 def test_nothing_is_needed_where_a_fix_is_verified(make, fix_runs) -> None:

@@ -7,7 +7,8 @@ import pytest
 from rich.cells import cell_len
 
 from gapdoctor.domain.diagnosis import ModelRecord
-from gapdoctor.report.terminal import page
+from gapdoctor.report.blocks import Column, Grid, Section
+from gapdoctor.report.terminal import page, screen
 
 
 def test_no_line_is_longer_than_the_terminal(diagnosis) -> None:
@@ -75,3 +76,12 @@ def test_a_dwarfing_bar_is_broken(make) -> None:
 
     assert len(lines) == 1
     assert "Preprocessing mismatch" in lines[0]
+
+
+def test_room_goes_to_the_column_where_it_saves_lines() -> None:
+    long, note = f"{20 * 'a'} {30 * 'b'}", "one two three four five"
+    grid = Grid("", (Column("Name"), Column("Note")), ((long, "one"), ("c", note), ("d", note)))
+    lines = screen([Section("x", "X", (grid,))], width=64).splitlines()
+
+    assert sum(note in line for line in lines) == 2
+    assert [line.split() for line in lines[1:3]] == [["Name", "Note"], [20 * "a", "one"]]

@@ -17,12 +17,15 @@ from gapdoctor.domain.recipe import Optimizer, Recipe, Schedule
 from gapdoctor.domain.trials import (
     ArmRecord,
     Change,
+    ClinicCount,
     FixCost,
     FixRecord,
     Given,
     Outcome,
     Plan,
     PlannedFix,
+    Round,
+    Together,
     TrialRecord,
     TrialSpec,
     Written,
@@ -55,6 +58,7 @@ def plan() -> Plan:
             "rebalance_losses", (Cause.LOSS_IMBALANCE, Cause.OVERFITTING), "Raises it.",
             (CHANGE, Change("recipe.betas", None, (0.9, 0.95))), start="scratch",
             expected_gain=1 / 3, expected_seconds=12.3456789,
+            clinic=ClinicCount(Cause.LOSS_IMBALANCE, 9, 7, 1),
         ),
         PlannedFix("match_preprocessing", (Cause.PREPROCESSING_MISMATCH,), "Undoes it.", free=True),
         PlannedFix("increase_capacity", (), "", status="not_applicable", reason="no factory"),
@@ -71,6 +75,8 @@ def plan() -> Plan:
     return Plan(
         "c0ffee", 0, "scratch", "by default", 600.0 / 7, RECIPE, ("weight_decay",), fixes, trials,
         notes=("a note",),
+        reserve=(TrialSpec("stop_early", 0, "scratch", RECIPE, 24),),
+        together=(Together(("rebalance_losses", "match_preprocessing"), "One needs the other."),),
     )  # fmt: skip
 
 
@@ -100,6 +106,10 @@ def outcome() -> Outcome:
         cost=FixCost(10.0, 12_000, 2.5),
         histories={"control-scratch-0": ((1, 0.5, 0.75, 0.5, 0.1), (2, 0.25, 0.5, 0.625, 0.0))},
         notes=("3 seeds",),
+        rounds=(
+            Round(("control", "rebalance_losses"), (0,), "Every fix is tried once."),
+            Round(("a+b+c",), (1, 2), "It was the best on half A."),
+        ),
     )  # fmt: skip
 
 
@@ -129,7 +139,26 @@ def test_what_nobody_knows_of_a_recipe_is_left_out() -> None:
     assert content["schema"] == "gapdoctor.plan/1"
     assert "dropout" not in content["recipe"]
     assert content["trials"][1]["recipe"]["augment"] == []
+    for spec in (*content["trials"], *content["reserve"]):
+        assert None not in spec["recipe"].values()
     assert plan_from_json(json.dumps(content)).recipe.dropout is None
+
+
+def without_news(plan: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier version wrote of a plan: neither a reserve, pairs nor the clinic's counts."""
+    fixes = [{k: v for k, v in fix.items() if k != "clinic"} for fix in plan["fixes"]]
+    return {k: v for k, v in plan.items() if k not in ("reserve", "together")} | {"fixes": fixes}
+
+
+def as_it_was(new: Plan) -> Plan:
+    fixes = tuple(replace(fix, clinic=None) for fix in new.fixes)
+    return replace(new, fixes=fixes, reserve=(), together=())
+
+
+def test_a_plan_of_an_earlier_version_is_read() -> None:
+    content = without_news(json.loads(plan_to_json(plan())))
+
+    assert plan_from_json(json.dumps(content)) == as_it_was(plan())
 
 
 @pytest.mark.parametrize(
@@ -193,6 +222,16 @@ def test_keys_of_a_later_version_are_passed_over() -> None:
     assert outcome_from_json(json.dumps(content)) == outcome()
 
 
+def test_a_record_of_an_earlier_version_is_read() -> None:
+    content = json.loads(outcome_to_json(outcome()))
+    content["plan"] = without_news(content["plan"])
+    del content["rounds"]
+
+    told = outcome_from_json(json.dumps(content))
+
+    assert told == replace(outcome(), plan=as_it_was(plan()), rounds=())
+
+
 def test_keys_stand_in_the_order_of_the_schema() -> None:
     schema = json.loads(report.schema("fix"))
     content = json.loads(outcome_to_json(outcome()))
@@ -204,16 +243,22 @@ def test_keys_stand_in_the_order_of_the_schema() -> None:
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        (("given",), Given),
-        (("controls", "items"), ArmRecord),
-        (("fixes", "items"), FixRecord),
-        (("trials", "items"), TrialRecord),
-        (("written",), Written),
-        (("cost",), FixCost),
+        (("properties", "plan"), Plan),
+        (("properties", "plan", "properties", "together", "items"), Together),
+        (("$defs", "spec"), TrialSpec),
+        (("$defs", "planned"), PlannedFix),
+        (("$defs", "clinic"), ClinicCount),
+        (("properties", "given"), Given),
+        (("properties", "controls", "items"), ArmRecord),
+        (("properties", "fixes", "items"), FixRecord),
+        (("properties", "trials", "items"), TrialRecord),
+        (("properties", "written"), Written),
+        (("properties", "cost"), FixCost),
+        (("properties", "rounds", "items"), Round),
     ],
 )
 def test_the_schema_knows_every_field(path: tuple[str, ...], kind: type) -> None:
-    place: Any = json.loads(report.schema("fix"))["properties"]
+    place: Any = json.loads(report.schema("fix"))
     for key in path:
         place = place[key]
 
@@ -231,6 +276,12 @@ def test_the_schema_knows_every_field(path: tuple[str, ...], kind: type) -> None
         (("trials", 0, "status"), "running"),
         (("controls", 0, "start"), "pretrained"),
         (("cost", "new"), 1),
+        (("rounds", 0, "fixes"), ["Add Dropout"]),
+        (("rounds", 0, "seeds"), 3),
+        (("plan", "reserve"), {}),
+        (("plan", "together", 0, "reason"), None),
+        (("plan", "fixes", 0, "clinic", "helped"), -1),
+        (("plan", "fixes", 0, "clinic", "share"), 0.5),
         (("extra",), 1),
     ],
 )
@@ -259,6 +310,8 @@ def test_the_schema_misses_a_missing_key(validator, key: str) -> None:
         (("given", "heldout_loss"), 1, "fix.json: given.heldout_loss: expected an object, found 1"),
         (("plan", "trials", 0, "seed"), "0", r"plan.trials\[0\].seed: expected a whole number"),
         (("cost",), None, "fix.json: cost: expected an object, found null"),
+        (("rounds", 1, "seeds"), 0, r"fix.json: rounds\[1\].seeds: expected a list, found 0"),
+        (("plan", "fixes", 0, "clinic"), [], "plan.fixes.0..clinic: expected an object"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(path, value, message: str) -> None:

@@ -1,17 +1,25 @@
-"""The losses against their formulas and against torch."""
+"""The task loss, plain KL and their sum against the formulas of their papers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
-from torch.nn import functional
+from numpy.typing import NDArray
 
 from gapdoctor.domain.recipe import Recipe
-from gapdoctor.training.losses import composite_loss, distillation_loss, task_loss
+from gapdoctor.training.losses import (
+    Terms,
+    composite_loss,
+    distillation_loss,
+    task_loss,
+    with_features,
+)
 
+Floats = NDArray[np.float64]
 LN3 = math.log(3.0)
 STUDENT = torch.tensor([[0.0, LN3], [0.0, 0.0]])
 """Probabilities (¼, ¾) and (½, ½)."""
@@ -19,6 +27,67 @@ TEACHER = torch.tensor([[LN3, 0.0], [0.0, 0.0]])
 """(¾, ¼) and (½, ½)."""
 LABELS = torch.tensor([1, 0])
 RecipeOf = Callable[..., Recipe]
+_CHANCE = np.random.default_rng(0)
+MANY, TAUGHT = 3 * _CHANCE.normal(size=(7, 5)), 3 * _CHANCE.normal(size=(7, 5))
+"""Logits of 7 rows in 5 classes, of a student and of a teacher."""
+CLASS = _CHANCE.integers(5, size=7)
+TEMPERATURES = pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
+
+
+# -- each paper's formula, row by row ------------------------------------------------------------
+
+
+def softened(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Hinton et al. 2015, equation 1."""
+    e = np.exp(logits / temperature)
+    return np.asarray(e / e.sum())
+
+
+def test_the_task_loss_of_a_smoothed_label_is_that_of_szegedy() -> None:
+    """Section 7: −Σ q'(k)·log p(k) with q'(k) = (1 − ε)·[k = y] + ε/K."""
+    for s in (0.0, 0.1, 0.5, 1.0):
+        rows = []
+        for logits, label in zip(MANY, CLASS, strict=True):
+            q = [(1 - s) * (k == label) + s / 5 for k in range(5)]
+            rows.append(-sum(q * np.log(softened(logits))))
+        found = task_loss(torch.from_numpy(MANY), torch.from_numpy(CLASS), s)
+        assert found.item() == pytest.approx(np.mean(rows), rel=1e-12)
+
+
+@TEMPERATURES
+def test_the_distillation_loss_is_that_of_hinton(temperature: float) -> None:
+    """The cross-entropy with the soft targets, less their entropy: Σ p_T · log(p_T / p_S)."""
+    rows = []
+    for student, teacher in zip(MANY, TAUGHT, strict=True):
+        p_s, p_t = softened(student, temperature), softened(teacher, temperature)
+        rows.append(-sum(p_t * np.log(p_s)) + sum(p_t * np.log(p_t)))
+    student, teacher = torch.from_numpy(MANY), torch.from_numpy(TAUGHT)
+    plain = distillation_loss(student, teacher, temperature, scale_by_t2=False)
+    assert plain.item() == pytest.approx(np.mean(rows), rel=1e-12)
+    scaled = distillation_loss(student, teacher, temperature)
+    assert scaled.item() == pytest.approx(temperature**2 * np.mean(rows), rel=1e-12)
+
+
+@TEMPERATURES
+def test_its_gradient_is_that_of_hinton(temperature: float) -> None:
+    """Equation 2, with T²: T · (q_i − p_i), of the mean row."""
+    student = torch.from_numpy(MANY).requires_grad_(True)
+    loss = distillation_loss(student, torch.from_numpy(TAUGHT), temperature)
+    (found,) = torch.autograd.grad(loss, student)
+    for row, (mine, theirs) in enumerate(zip(MANY, TAUGHT, strict=True)):
+        apart = softened(mine, temperature) - softened(theirs, temperature)
+        assert found[row].numpy() == pytest.approx(temperature * apart / 7, rel=1e-9)
+
+
+@pytest.mark.parametrize(("alone", "total"), [(False, 1.0 + 3.0 * 0.5), (True, 3.0 * 0.5)])
+def test_features_are_a_weighted_term_or_the_whole_loss(alone: bool, total: float) -> None:
+    terms = Terms(torch.tensor(1.0), torch.tensor(0.25), torch.tensor(2.0))
+    found = with_features(terms, torch.tensor(0.5), 3.0, alone=alone)
+    assert found.total.item() == total
+    assert (found.task, found.distillation) == (terms.task, terms.distillation)
+
+
+# -- by hand -------------------------------------------------------------------------------------
 
 
 def test_task_loss_is_the_mean_surprise() -> None:
@@ -40,21 +109,6 @@ def test_soft_targets_mix_the_losses_of_the_classes() -> None:
 def test_distillation_loss_is_the_divergence_a_row() -> None:
     one_row = 0.75 * math.log(3) - 0.25 * math.log(3)  # KL((¾, ¼) ‖ (¼, ¾))
     assert distillation_loss(STUDENT, TEACHER, 1.0).item() == pytest.approx(one_row / 2)
-
-
-@pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
-def test_it_equals_torch_with_batchmean_and_t2_multiplies_it(temperature: float) -> None:
-    chance = torch.Generator().manual_seed(0)
-    student, teacher = (torch.randn(7, 5, generator=chance) for _ in range(2))
-    plain = functional.kl_div(
-        functional.log_softmax(student / temperature, 1),
-        functional.softmax(teacher / temperature, 1),
-        reduction="batchmean",
-    )
-    without = distillation_loss(student, teacher, temperature, scale_by_t2=False)
-    assert without.item() == pytest.approx(plain.item(), rel=1e-6)
-    scaled = distillation_loss(student, teacher, temperature, scale_by_t2=True)
-    assert scaled.item() == pytest.approx(temperature**2 * plain.item(), rel=1e-6)
 
 
 def test_a_student_that_equals_its_teacher_loses_nothing() -> None:

@@ -7,10 +7,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from scipy.stats import beta, kstest
 
 from gapdoctor.domain.recipe import Recipe
 from gapdoctor.loading.keys import AUGMENTATIONS
 from gapdoctor.observe.augmentation import KNOWN
+from gapdoctor.training.losses import task_loss
 from gapdoctor.training.views import MIXUP, MIXUP_NAME, View, Views, mixed, number, views_of
 
 VIEW = View(
@@ -60,19 +62,40 @@ def test_what_cannot_be_replayed_is_said(planted: ModuleType, augment: object) -
     assert "augmentation" in found
 
 
-def test_mixup_mixes_rows_and_labels_by_one_share() -> None:
+def test_mixup_is_that_of_zhang() -> None:
+    """Zhang et al. 2018, equation 1: λ·x_i + (1 − λ)·x_j and the same of one-hot labels."""
+    for seed in range(5):
+        found = mixed(VIEW, 0.4, np.random.default_rng(seed))
+        drawn = np.random.default_rng(seed)
+        share, order = float(drawn.beta(0.4, 0.4)), drawn.permutation(4)
+        x, one_hot = VIEW.inputs.numpy(), np.eye(3)[VIEW.labels.numpy()]
+        for i, j in enumerate(order):
+            assert found.inputs[i].numpy() == pytest.approx(share * x[i] + (1 - share) * x[j])
+            targets = share * one_hot[i] + (1 - share) * one_hot[j]
+            assert found.targets(3)[i].numpy() == pytest.approx(targets)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
+def test_the_share_is_drawn_from_a_beta_distribution(alpha: float) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [mixed(VIEW, alpha, rng).share for _ in range(2_000)]
+    assert kstest(drawn, beta(alpha, alpha).cdf).pvalue > 1e-3
+    assert kstest(drawn, beta(2 * alpha, 2 * alpha).cdf).pvalue < 1e-6
+
+
+def test_the_loss_of_mixed_labels_is_the_mixed_loss_of_the_labels() -> None:
+    """λ·CE(ŷ, y_i) + (1 − λ)·CE(ŷ, y_j), as the authors' code has it; smoothed or not."""
     found = mixed(VIEW, 1.0, np.random.default_rng(0))
-    partner = np.random.default_rng(0)
-    share, order = float(partner.beta(1.0, 1.0)), partner.permutation(4)
-    expected = share * VIEW.inputs + (1 - share) * VIEW.inputs[order]
-    assert torch.allclose(found.inputs, expected)
-    targets = found.targets(3)
-    assert targets.shape == (4, 3)
-    assert torch.allclose(targets.sum(1), torch.ones(4))
-    for row in range(4):
-        one, other = VIEW.labels[row], VIEW.labels[order[row]]
-        assert targets[row, one] >= share - 1e-6
-        assert targets[row, other] >= 1 - share - 1e-6
+    assert found.others is not None
+    logits = np.random.default_rng(1).normal(size=(4, 3))
+    surprise = np.log(np.exp(logits).sum(1, keepdims=True)) - logits
+    for smoothing in (0.0, 0.1):
+        rows = []
+        for row, own, other in zip(surprise, found.labels, found.others, strict=True):
+            one, two = ((1 - smoothing) * row[y] + smoothing * row.mean() for y in (own, other))
+            rows.append(found.share * one + (1 - found.share) * two)
+        loss = task_loss(torch.from_numpy(logits), found.targets(3).double(), smoothing)
+        assert loss.item() == pytest.approx(np.mean(rows), rel=1e-6)
 
 
 def test_a_part_keeps_what_belongs_to_its_rows() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,6 +122,13 @@ def shortened(label: str, pixels: float) -> str:
     """Return as much of `label` as fits into so many pixels."""
     most = max(int(pixels / _LETTER), 4)
     return label if len(label) <= most else f"{label[: most - 1]}…"
+
+
+def wrapped(label: str, pixels: float) -> list[str]:
+    """Return `label` in lines that fit into so many pixels, broken between words only."""
+    most = max(int(pixels / _LETTER), 4)
+    lines = textwrap.wrap(label, most, break_long_words=False, break_on_hyphens=False)
+    return [shortened(line, pixels) for line in lines] or [""]
 
 
 def grid(axes: Axes, axis: str) -> None:

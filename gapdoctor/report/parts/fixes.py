@@ -35,13 +35,14 @@ def ranking(outcome: Outcome) -> tuple[Block, ...]:
     if not tried:
         return (Paragraph("No fix was tried."),)
     figure = _figure(outcome, tried)
-    return (*((figure,) if figure else ()), _table(outcome, tried), _reached(tried))
+    told = tuple(Paragraph(text) for fix in tried if (text := _how_verified(fix)))
+    return (*((figure,) if figure else ()), _table(outcome, tried), *told, _reached(tried))
 
 
 def changes(outcome: Outcome) -> tuple[Block, ...]:
     """Return what each tried fix changes."""
     rows = tuple(
-        (_spaced(fix.id), change.key, _change(change))
+        (spaced(fix.id), change.key, _change(change))
         for fix in outcome.fixes
         if fix.difference is not None
         for change in fix.changes
@@ -53,7 +54,7 @@ def changes(outcome: Outcome) -> tuple[Block, ...]:
 def untried(outcome: Outcome) -> tuple[Block, ...]:
     """Return the fixes that were not tried, and what keeps the tried ones from being verified."""
     rows = tuple(
-        (_spaced(fix.id), STATUSES[fix.status], fix.reason)
+        (spaced(fix.id), STATUSES[fix.status], fix.reason)
         for fix in outcome.fixes
         if fix.reason and fix.status != "verified"
     )
@@ -68,8 +69,8 @@ def named(fix: str) -> str:
     return " + ".join(f"`{part}`" for part in fix.split("+"))
 
 
-def _spaced(fix: str) -> str:
-    """The parts of a joint fix apart, so that a narrow column can break between them."""
+def spaced(fix: str) -> str:
+    """Return a fix id, the parts of a joint one apart: a narrow column can break between them."""
     return fix.replace("+", " + ")
 
 
@@ -91,12 +92,14 @@ def _figure(outcome: Outcome, tried: Sequence[FixRecord]) -> Figure | None:
     if not drawn or not math.isfinite(least):
         return None
     spans = tuple(
-        Span(f.id, _ROLES.get(f.status, "neutral"), f.difference.value, f.difference.low,
+        Span(spaced(f.id), _ROLES.get(f.status, "neutral"), f.difference.value, f.difference.low,
              f.difference.high)
         for f in drawn
         if f.difference is not None
     )  # fmt: skip
-    told = "; ".join(f"{f.id} {difference(f.difference)}, {STATUSES[f.status]}" for f in drawn)
+    told = "; ".join(
+        f"{spaced(f.id)} {difference(f.difference)}, {STATUSES[f.status]}" for f in drawn
+    )
     return Figure(
         key="differences",
         title="Held-out loss of each fix less that of what it is compared with",
@@ -105,7 +108,7 @@ def _figure(outcome: Outcome, tried: Sequence[FixRecord]) -> Figure | None:
         table=Grid(
             "Differences, in nats, with simultaneous 95 % intervals",
             (Column("Fix"), Column("Difference", "number"), Column("Status")),
-            tuple((f.id, difference(f.difference), STATUSES[f.status]) for f in drawn),
+            tuple((spaced(f.id), difference(f.difference), STATUSES[f.status]) for f in drawn),
         ),
         note="Left of zero is better. Lines are simultaneous 95 % intervals: all of them hold at "
         "once. Dashed: the smallest effect that the rows can show, with a power of 80 %.",
@@ -113,16 +116,20 @@ def _figure(outcome: Outcome, tried: Sequence[FixRecord]) -> Figure | None:
 
 
 def _table(outcome: Outcome, tried: Sequence[FixRecord]) -> Grid:
+    expected = {f.id: f.expected_gain for f in outcome.plan.fixes if f.expected_gain is not None}
+    promised = any(fix.id in expected for fix in tried)
     columns = (
         Column("Fix"),
         Column("Status"),
+        *((Column("Expected", "number"),) if promised else ()),
         Column("Difference (nats)", "number"),
         Column("Against"),
     )
     rows = tuple(
         (
-            f"{_spaced(fix.id)} (chosen)" if fix.id == outcome.chosen else _spaced(fix.id),
+            f"{spaced(fix.id)} (chosen)" if fix.id == outcome.chosen else spaced(fix.id),
             _status(fix),
+            *((_promise(expected.get(fix.id)),) if promised else ()),
             difference(fix.difference),
             _against(outcome, fix),
         )
@@ -133,12 +140,25 @@ def _table(outcome: Outcome, tried: Sequence[FixRecord]) -> Grid:
         "control of the same start and the same seeds, one that retrains nothing with the student "
         "as given. Negative is better."
     )
+    if promised:
+        note += " Expected: the difference that the plan reckoned with, in nats."
     if any(is_the_control(outcome, fix) for fix in tried):
         note += (
             " The declared recipe, trained anew, is the control itself: it is compared with the "
             "student as given."
         )
     return Grid("Fixes, the best first, with simultaneous 95 % intervals", columns, rows, note)
+
+
+def _promise(gain: float | None) -> str:
+    """A gain as the difference that it would be: lower is better."""
+    return "unknown" if gain is None else signed(-gain)
+
+
+def _how_verified(fix: FixRecord) -> str:
+    if not (fix.verified and fix.reason):
+        return ""
+    return f"{named(fix.id)} is verified, {fix.reason.rstrip('.')}."
 
 
 def _reached(tried: Sequence[FixRecord]) -> Grid:
@@ -151,7 +171,7 @@ def _reached(tried: Sequence[FixRecord]) -> Grid:
     )
     rows = tuple(
         (
-            _spaced(fix.id),
+            spaced(fix.id),
             interval(fix.heldout_loss or UNKNOWN),
             interval(fix.loss_before_temperature or UNKNOWN),
             interval(fix.heldout_accuracy or UNKNOWN, percent),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from gapdoctor.domain.trials import CONTROL, FixRecord, Outcome, Start, TrialRecord
 from gapdoctor.report.blocks import Block, Column, Figure, Grid, Paragraph
 from gapdoctor.report.figures import Curves, Role, Series, is_lopsided
+from gapdoctor.report.parts.fixes import spaced
 from gapdoctor.report.parts.history import thinned
 from gapdoctor.report.quantities import nats, number
 from gapdoctor.report.tables import finite
@@ -55,7 +56,8 @@ def trials(outcome: Outcome) -> tuple[Block, ...]:
 
 
 def _named(trial: TrialRecord) -> str:
-    return trial.fix if trial.fold is None else "{}, fold {} of {}".format(trial.fix, *trial.fold)
+    name = spaced(trial.fix)
+    return name if trial.fold is None else "{}, fold {} of {}".format(name, *trial.fold)
 
 
 def _status(trial: TrialRecord) -> str:
@@ -80,8 +82,9 @@ def _figure(outcome: Outcome, fix: FixRecord) -> Figure | None:
     log = is_lopsided([y for line in lines for y in line.y])
     return Figure(
         key=f"curves-{fix.id.replace('+', '-and-')}",
-        title=fix.id.replace("+", " + "),
-        alt=f"Losses by epoch, {fix.id} beside the control: {'; '.join(map(_told, lines))}.",
+        title=spaced(fix.id),
+        alt=f"Losses by epoch, {spaced(fix.id)} beside the control: "
+        f"{'; '.join(map(_told, lines))}.",
         chart=Curves(lines, "epoch", "loss, logarithmic" if log else "loss", logarithmic=log),
         table=_numbers(fix.id, lines),
         half=True,
@@ -134,7 +137,7 @@ def _numbers(fix: str, lines: tuple[Series, ...]) -> Grid:
     columns = (Column("Epoch", "number"), *(Column(_upper(x.label), "number") for x in lines))
     values = [dict(zip(line.x, line.y, strict=True)) for line in lines]
     rows = tuple((number(x), *(nats(v[x]) if x in v else "none" for v in values)) for x in shown)
-    return Grid(f"Losses of {fix} and the control by epoch", columns, rows)
+    return Grid(f"Losses of {spaced(fix)} and the control by epoch", columns, rows)
 
 
 def _upper(text: str) -> str:
