@@ -75,7 +75,8 @@ def one_more(
     if third is None:
         return None
     return Together((*together, third), (
-        f"{joined} is better than each of the two alone, and {third} points the right way, too"
+        f"{_spaced(joined)} is better than each of them alone, and {third} points the right way, "
+        "too"
     ))  # fmt: skip
 
 
@@ -121,15 +122,16 @@ def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSp
     first, second : TrialSpec
         Of one seed and one start.
     """
+    both = f"{_spaced(first.fix)} and {second.fix}"
     recipe = _merged(control.recipe, first.recipe, second.recipe)
     epochs = _either(control.epochs, first.epochs, second.epochs)
     if isinstance(recipe, str) or epochs is None:
         what = recipe if isinstance(recipe, str) else "epochs"
-        return NotApplicable(f"{first.fix} and {second.fix} both change {what}, to other values")
+        return NotApplicable(f"{both} both change {what}, to other values")
     if recipe.feature_loss is not None and recipe.taught_by != control.recipe.taught_by:
         return NotApplicable(
-            f"{first.fix} and {second.fix} do not go together: the layers that are paired are the "
-            "teacher's, and the assistant teaches"
+            f"{both} do not go together: the layers that are paired are the teacher's, and the "
+            "assistant teaches"
         )
     return replace(
         first,
@@ -138,6 +140,11 @@ def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSp
         epochs=epochs,
         larger=first.larger or second.larger,
     )
+
+
+def _spaced(fix: str) -> str:
+    """Several fixes as one, for readers."""
+    return fix.replace("+", " + ")
 
 
 def _first_from_scratch(
