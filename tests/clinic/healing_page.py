@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.clinic.healing import Healed
 from tests.clinic.healing_results import HealedCell
-from tests.clinic.healing_score import AIMS, HealingScores, score_healing
+from tests.clinic.healing_score import AIMS, NO_CASE, HealingScores, score_healing
 from tests.clinic.page_tables import Lines, table, told
 
 _INTRODUCTION = """\
@@ -49,7 +49,7 @@ def section(found: dict[str, list[HealedCell]]) -> Lines:
 
 def _aims(scores: dict[str, HealingScores]) -> Lines:
     rows = [
-        [a.label, a.aim, *(_reached(a.told(s), a.met(s)) if s.fixable else "no case"
+        [a.label, a.aim, *(_reached(a.told(s), a.met(s)) if s.fixable else NO_CASE
                            for s in scores.values())]
         for a in AIMS
     ]  # fmt: skip
@@ -57,6 +57,8 @@ def _aims(scores: dict[str, HealingScores]) -> Lines:
 
 
 def _reached(found: str, met: bool) -> str:
+    if found == NO_CASE:
+        return found
     return f"{found}, {'reached' if met else '**missed**'}"
 
 

@@ -12,8 +12,9 @@ from gapdoctor.stats.intervals import mean_interval
 from tests.clinic.healing import TIMES, TIMES_AUGMENTED, Healed
 from tests.clinic.score import Share, share
 
-HEALED, POINTS, RECOVERED, RANDOM_CASES = 0.85, 0.25, 0.8, 24
+HEALED, POINTS, RECOVERED, RANDOM_CASES = 0.9, 0.25, 0.85, 24
 RESAMPLES = 2000
+NO_CASE = "no case"
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 
@@ -120,7 +121,7 @@ class HealingAim:
 
 def _told(found: Share) -> str:
     if not found.cases:
-        return "no case"
+        return NO_CASE
     low, high = found.interval.low, found.interval.high
     return f"{found.hits}/{found.cases} = {found.value:.1%} [{low:.1%}, {high:.1%}]"
 
@@ -128,7 +129,7 @@ def _told(found: Share) -> str:
 def _ahead(s: HealingScores) -> str:
     a, c = s.ahead, s.by_chance
     if not s.compared:
-        return "no case"
+        return NO_CASE
     return (
         f"{100 * a.value:+.1f} points [{100 * a.low:+.1f}, {100 * a.high:+.1f}], "
         f"{s.healed_there.value:.1%} beside {c.value:.1%} in {s.compared} cases"
@@ -137,7 +138,7 @@ def _ahead(s: HealingScores) -> str:
 
 def _median(s: HealingScores) -> str:
     r = s.recovered
-    return f"{r.value:.1%} [{r.low:.1%}, {r.high:.1%}]" if s.fixable else "no case"
+    return f"{r.value:.1%} [{r.low:.1%}, {r.high:.1%}]" if s.fixable else NO_CASE
 
 
 AIMS: tuple[HealingAim, ...] = (
