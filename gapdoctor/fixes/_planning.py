@@ -164,7 +164,10 @@ def _seen(fix: str, treats: Sequence[Cause]) -> ClinicCount | None:
 
 
 def _not_reached(planned: PlannedFix, arm: Arm) -> PlannedFix:
-    reason = f"the budget does not reach it: one training takes {duration(arm.seconds)}"
+    reason = (
+        f"the budget does not reach it: one training takes {duration(arm.seconds)}, all its seeds "
+        f"{duration(planned.expected_seconds)}"
+    )
     return replace(planned, status="not_reached", reason=reason)
 
 

@@ -113,7 +113,9 @@ def _combined(plan: Plan, one: TrialSpec, names: Iterable[str]) -> TrialSpec | N
 
 
 def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSpec | NotApplicable:
-    """Return the trial that changes what either of two changes, or where they contradict.
+    """Return the trial that changes what either of two changes.
+
+    Or why there is none: they contradict each other, or one changes all that the other does.
 
     Parameters
     ----------
@@ -133,13 +135,19 @@ def together(control: TrialSpec, first: TrialSpec, second: TrialSpec) -> TrialSp
             f"{both} do not go together: the layers that are paired are the teacher's, and the "
             "assistant teaches"
         )
-    return replace(
+    found = replace(
         first,
         fix=f"{first.fix}+{second.fix}",
         recipe=recipe,
         epochs=epochs,
         larger=first.larger or second.larger,
     )
+    for whole, part in ((first, second), (second, first)):
+        if replace(found, fix=whole.fix) == whole:
+            return NotApplicable(
+                f"{_spaced(whole.fix)} does all that {_spaced(part.fix)} does already"
+            )
+    return found
 
 
 def _spaced(fix: str) -> str:

@@ -19,6 +19,8 @@ TOLERATED = 1.1
 """Times by which the first control may be dearer or cheaper than planned before the plan is made
 again (starting value)."""
 CONTROLS = "the control: what a training costs here, and whether the recipe makes such a student"
+MOVED = "the control again, from the checkpoint: that from scratch stayed behind the given student"
+FROM = {"scratch": "from scratch", "checkpoint": "from the checkpoint"}
 AT_ONCE = "the most hopeful fix: a wrong rate keeps a control behind wherever it begins"
 SPENT = 1e-3
 """Seconds: what is left of a budget that is spent; 0 would be none at all."""
@@ -46,7 +48,7 @@ class Opening:
         too, has to stay behind.
         """
         first = _first_control(plan)
-        self.trials.run(first, CONTROLS)
+        self.trials.run(first, _why(plan))
         control = self.trials.arm(CONTROL, plan.start) if first else None
         if control is None:
             return plan
@@ -78,7 +80,7 @@ class Opening:
         )
         moved = replace(make_plan(self.patient, self.options), budget=plan.budget)
         first = _first_control(moved)
-        self.trials.run(first, CONTROLS)
+        self.trials.run(first, MOVED)
         return self._without_idle(self._paced(moved, first[0]) if first else moved)
 
     def _paced(self, plan: Plan, control: TrialSpec) -> Plan:
@@ -120,6 +122,10 @@ class Opening:
             for f in plan.fixes
         )  # fmt: skip
         return replace(plan, fixes=fixes, trials=tuple(t for t in plan.trials if t.fix not in idle))
+
+
+def _why(plan: Plan) -> str:
+    return f"{CONTROLS}; {FROM[plan.start]}: {plan.start_reason}"
 
 
 def _first_control(plan: Plan) -> list[TrialSpec]:

@@ -11,7 +11,7 @@ from gapdoctor.domain.trials import CONTROL, Plan, Together
 from gapdoctor.fixes._base import Fix, NotApplicable, Patient
 from gapdoctor.fixes._costs import Pace
 from gapdoctor.fixes._planning import PlanOptions, make_plan
-from gapdoctor.fixes._together import combined_trials, needing, one_more, to_combine
+from gapdoctor.fixes._together import combined_trials, needing, one_more, to_combine, together
 from tests.fixes.conftest import Causes, Patients
 
 OPTIONS = PlanOptions(pace=Pace(step=0.01))
@@ -127,3 +127,13 @@ def test_an_assistant_has_no_layers_of_the_teachers(patient: Patients, cause: Ca
         found = combined_trials(plan, *order)
         assert isinstance(found, NotApplicable)
         assert "the assistant teaches" in found.reason
+
+
+def test_one_that_does_all_that_the_other_does_is_not_joined_with_it(plan: Plan) -> None:
+    control = plan.trials[0]
+    less = replace(control, fix="less", recipe=replace(control.recipe, dropout=0.3))
+    more = replace(control, fix="more", recipe=replace(less.recipe, weight_decay=0.01))
+    for pair in ((less, more), (more, less)):
+        found = together(control, *pair)
+        assert isinstance(found, NotApplicable)
+        assert found.reason == "more does all that less does already"

@@ -259,3 +259,25 @@ def test_the_control_as_the_cure_is_not_said_to_beat_the_control(make, fix_runs)
     text = report.render_fix(make("base"), told, "md")
     assert "it is the control itself, trained anew as declared" in text
     assert "against the control" not in text.split("##")[0]
+
+
+@pytest.mark.parametrize("chosen", ["add_weight_decay+rebalance_losses", "control"])
+def test_what_was_mended_without_training_is_told_beside_what_stands_on_it(
+    make, fix_runs, chosen: str
+) -> None:
+    """Most of the gain may be its alone."""
+    gained = Interval(-0.66, -0.72, -0.6)
+    found = replace(fix_runs.outcome(), chosen=chosen, improvement=gained)
+
+    def sentence(told) -> str:
+        return fix_sections(make("base"), told)[0].blocks[0].sentence
+
+    told = sentence(found)
+    assert "It stands on `match_preprocessing`, which by itself, without training, gives" in told
+    assert "−0.412 nats" in told
+    scaled = tuple(
+        replace(f, id="scale_temperature") if f.id == "match_preprocessing" else f
+        for f in found.fixes
+    )
+    alone = sentence(replace(found, fixes=scaled))
+    assert "stands on" not in alone, "each arm has a temperature of its own"

@@ -54,15 +54,35 @@ def _sentence(outcome: Outcome) -> str:
         return f"{start}; {_why_not(outcome)}."
     size = interval(gained, signed, "nats").replace(" (", " (95 % interval ")
     if fix is None or fix.difference is None:
-        return f"{start}; retrained with its recipe unchanged it changes by {size}."
+        return f"{start}; retrained with its recipe unchanged it changes by {size}{_free(outcome)}."
     told = f"{start}; with {named(outcome.chosen)} it changes by {size}"
     if fix.seeds == 0:
         return f"{told}, and nothing was retrained."
     seeds = f", over {fix.seeds} seeds" if fix.seeds > 1 else ""
     if is_the_control(outcome, fix):
         mean = interval(fix.difference, signed)
-        return f"{told}: by {mean}{seeds}; it is the control itself, trained anew as declared."
-    return f"{told}: by {interval(fix.difference, signed)} against the control{seeds}."
+        told += f": by {mean}{seeds}; it is the control itself, trained anew as declared"
+        return f"{told}{_free(outcome)}."
+    told += f": by {interval(fix.difference, signed)} against the control{seeds}"
+    return f"{told}{_free(outcome)}."
+
+
+_TEMPERATURE = "scale_temperature"
+"""Nothing that is trained stands on it: each arm has a temperature of its own."""
+
+
+def _free(outcome: Outcome) -> str:
+    """What was mended before anything was trained has its share of that."""
+    free = {
+        f.id: f.difference
+        for f in outcome.fixes
+        if f.verified and f.seeds == 0 and f.difference is not None and _TEMPERATURE not in f.id
+    }
+    if not free:
+        return ""
+    whole = max(free, key=lambda name: name.count("+"))  # several together stand as one, too
+    size = interval(free[whole], signed, "nats")
+    return f". It stands on {named(whole)}, which by itself, without training, gives {size}"
 
 
 def _why_not(outcome: Outcome) -> str:
