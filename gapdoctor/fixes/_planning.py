@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, replace
 
 from gapdoctor.domain.causes import Cause
-from gapdoctor.domain.trials import ClinicCount, Plan, PlannedFix, Start
+from gapdoctor.domain.trials import Change, ClinicCount, Plan, PlannedFix, Start
 from gapdoctor.fixes._base import (
     Fix,
     Free,
@@ -39,6 +39,7 @@ from gapdoctor.fixes._wording import duration, notes_of
 
 __all__ = ["PlanOptions", "make_plan"]
 
+EPOCHS = "recipe.epochs"
 FREE_FIRST = ("match_preprocessing", "recalibrate_batchnorm", "reorder_classes")
 """The order in which the diagnosis undid them; temperature last."""
 
@@ -82,8 +83,8 @@ def make_plan(patient: Patient, options: PlanOptions | None = None) -> Plan:
         assumed=patient.assumed,
         fixes=(
             *_free(patient, proposals),
-            *(_planned(patient, arm, options) for arm in choice.arms),
-            *(_not_reached(_planned(patient, arm, options), arm) for arm in choice.late),
+            *(_planned(patient, arm, choice, options) for arm in choice.arms),
+            *(_not_reached(_planned(patient, arm, choice, options), arm) for arm in choice.late),
             *_alike(choice),
             *_not_applicable(proposals),
         ),
@@ -142,12 +143,12 @@ def _free(patient: Patient, proposals: Iterable[tuple[Fix, Proposal]]) -> list[P
     return sorted(found, key=lambda fix: (place.get(fix.id, len(place)), fix.id))
 
 
-def _planned(patient: Patient, arm: Arm, options: PlanOptions) -> PlannedFix:
+def _planned(patient: Patient, arm: Arm, choice: Choice, options: PlanOptions) -> PlannedFix:
     return PlannedFix(
         arm.fix,
         arm.treats,
         arm.variant.summary,
-        changes_of(patient, arm.variant),
+        _as_long(patient, arm, choice),
         start=arm.variant.start,
         expected_gain=arm.gain,
         expected_seconds=(
@@ -155,6 +156,18 @@ def _planned(patient: Patient, arm: Arm, options: PlanOptions) -> PlannedFix:
         ),
         clinic=_seen(arm.fix, arm.treats),
     )
+
+
+def _as_long(patient: Patient, arm: Arm, choice: Choice) -> tuple[Change, ...]:
+    """What is changed; where trainings are shortened, epochs are those that are trained."""
+    changes = changes_of(patient, arm.variant)
+    control = choice.length if arm.spec.start == choice.start else patient.epochs
+    if arm.folds or control == patient.epochs:
+        return changes
+    rest = tuple(change for change in changes if change.key != EPOCHS)
+    if arm.spec.epochs == control:
+        return rest
+    return (Change(EPOCHS, control, arm.spec.epochs), *rest)
 
 
 def _seen(fix: str, treats: Sequence[Cause]) -> ClinicCount | None:

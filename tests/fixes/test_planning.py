@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from gapdoctor.domain.causes import Cause
 from gapdoctor.domain.diagnosis import RankedCause
 from gapdoctor.domain.recipe import Recipe, Schedule
-from gapdoctor.domain.trials import CONTROL, WITHOUT_TEACHER, Plan, PlannedFix, TrialSpec
+from gapdoctor.domain.trials import (
+    CONTROL,
+    WITHOUT_TEACHER,
+    Change,
+    Plan,
+    PlannedFix,
+    Start,
+    TrialSpec,
+)
 from gapdoctor.errors import GapDoctorError
 from gapdoctor.fixes._base import Fix, NotApplicable, Patient, Variant, varied
 from gapdoctor.fixes._costs import Arm, Bill, Pace
@@ -422,3 +430,19 @@ def test_a_plan_holds_in_reserve_what_the_budget_does_not_reach(overfitted: Pati
     assert spec not in more.reserve
     order = [t.seed for t in more.trials if t.fix != WITHOUT_TEACHER]
     assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    ("start", "before", "after"), [("scratch", 20, 40), ("checkpoint", 10, 20)]
+)
+def test_epochs_are_told_as_they_are_trained(
+    start: Start, before: int, after: int, patient: Patients, cause: Causes
+) -> None:
+    """From the checkpoint the control trains half as long, and so does everything beside it."""
+    told = patient(cause(Cause.OPTIMIZATION))
+    plan = make_plan(told, replace(SECOND, start=start))
+    longer = by_id(plan)["train_longer"]
+    assert Change("recipe.epochs", before, after) in longer.changes
+    assert {t.epochs for t in plan.trials if t.fix == "train_longer"} == {after}
+    other = by_id(plan)["schedule_learning_rate"]
+    assert all(change.key != "recipe.epochs" for change in other.changes)
