@@ -118,7 +118,10 @@ class Rounds:
     def _enough(self, plan: Plan) -> bool:
         """Whether about what was promised has come, be it by a control alone."""
         promised = [f.expected_gain or 0.0 for f in plan.fixes if not f.free]
-        best = min(arm.loss_on_a for arm in self.trials.arms().values())
+        arms = self.trials.arms().values()
+        if not arms:
+            return True  # every training failed: one more would, too
+        best = min(arm.loss_on_a for arm in arms)
         return self.given.loss_on_a - best >= ENOUGH * max(promised, default=0.0)
 
     def _pays(self, plan: Plan, spec: TrialSpec) -> bool:

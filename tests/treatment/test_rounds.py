@@ -155,6 +155,19 @@ def test_it_is_kept_where_enough_came_back_or_nothing_is_left(
     assert {f.id: f.status for f in found.plan.fixes}[LONGER] == "not_reached"
 
 
+def test_nothing_more_is_begun_where_every_training_fails(ran: Run) -> None:
+    late = in_reserve(LONGER, gain=5.0)
+
+    def broken(plan: Plan) -> Plan:
+        trials = tuple(replace(t, recipe=replace(t.recipe, lr=1e38)) for t in plan.trials)
+        return replace(late(plan), trials=tuple(t for t in trials if t.fix != LONGER))
+
+    found, rounds = ran(DECAY, LONGER, change=broken)
+    assert {record.status for record in rounds.trials.trained.records} == {"failed"}
+    assert (found.comparisons, list(found.finalists)) == ([], [])
+    assert all(LONGER not in fixes for fixes, _ in told(rounds))
+
+
 def test_no_combination_is_begun_that_the_budget_does_not_pay_for(ran: Run) -> None:
     found, rounds = ran(LONGER, DECAY, change=decay_at(HELPS, budget=1e-6))
     assert rounds.tried == {}
